@@ -1,0 +1,114 @@
+package pageindex
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// Loaded says where a sandbox that was restored from a checkpoint has its
+// pages. A page that the sandbox no longer wanted is nowhere.
+type Loaded struct {
+	Files []LoadedFile
+	// Sums are the XXH64 of the checkpoint's pages, by their place in its pages
+	// file; 0 for a page that was loaded nowhere.
+	Sums []uint64
+}
+
+// LoadedFile is a memory file, named by what fstat says of it.
+type LoadedFile struct {
+	Dev, Ino uint64
+	Runs     []LoadedRun
+}
+
+// LoadedRun is a number of pages that follow each other in a memory file and in
+// the pages file.
+type LoadedRun struct {
+	Page  uint64 // of the memory file
+	Place uint64 // in the pages file
+	Pages uint64
+}
+
+// Add notes pages of a checkpoint that were loaded.
+func (f *LoadedFile) Add(r LoadedRun) {
+	if n := len(f.Runs); n > 0 {
+		last := &f.Runs[n-1]
+		if last.Page+last.Pages == r.Page && last.Place+last.Pages == r.Place {
+			last.Pages += r.Pages
+			return
+		}
+	}
+	f.Runs = append(f.Runs, r)
+}
+
+// Encode returns l as numbers of 8 bytes, little-endian: of files, and for each
+// its dev, ino, runs and their members; of sums, and they.
+func (l *Loaded) Encode() []byte {
+	words := []uint64{uint64(len(l.Files))}
+	for _, f := range l.Files {
+		words = append(words, f.Dev, f.Ino, uint64(len(f.Runs)))
+		for _, r := range f.Runs {
+			words = append(words, r.Page, r.Place, r.Pages)
+		}
+	}
+	words = append(words, uint64(len(l.Sums)))
+	b := make([]byte, 0, 8*(len(words)+len(l.Sums)))
+	for _, w := range slices.Concat(words, l.Sums) {
+		b = binary.LittleEndian.AppendUint64(b, w)
+	}
+	return b
+}
+
+// DecodeLoaded is the inverse of Encode. What it returns is consistent: all
+// places have sums, and no page overflows. Errors: ErrMalformed.
+func DecodeLoaded(b []byte) (Loaded, error) {
+	d := loadedDecoder{rest: b}
+	var l Loaded
+	for range d.count(3) {
+		f := LoadedFile{Dev: d.word(), Ino: d.word()}
+		for range d.count(3) {
+			f.Runs = append(f.Runs, LoadedRun{Page: d.word(), Place: d.word(), Pages: d.word()})
+		}
+		l.Files = append(l.Files, f)
+	}
+	l.Sums = make([]uint64, d.count(1))
+	for i := range l.Sums {
+		l.Sums[i] = d.word()
+	}
+	if d.bad || len(d.rest) > 0 {
+		return Loaded{}, fmt.Errorf("%w: %d bytes of loaded pages", ErrMalformed, len(b))
+	}
+	for _, f := range l.Files {
+		for _, r := range f.Runs {
+			if max(r.Page, r.Place, r.Pages) > maxPage || r.Place+r.Pages > uint64(len(l.Sums)) {
+				return Loaded{}, fmt.Errorf("%w: loaded pages %+v of %d", ErrMalformed, r, len(l.Sums))
+			}
+		}
+	}
+	return l, nil
+}
+
+type loadedDecoder struct {
+	rest []byte
+	bad  bool
+}
+
+func (d *loadedDecoder) word() uint64 {
+	if len(d.rest) < 8 {
+		d.bad = true
+		return 0
+	}
+	w := binary.LittleEndian.Uint64(d.rest)
+	d.rest = d.rest[8:]
+	return w
+}
+
+// count reads a number of things of at least so many words each.
+func (d *loadedDecoder) count(words int) uint64 {
+	n := d.word()
+	if n > uint64(len(d.rest)/8/words) {
+		d.bad = true
+		return 0
+	}
+	return n
+}

@@ -1,0 +1,122 @@
+package policy
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"runsc-recover/checkpoint"
+)
+
+func TestChooseStandby(t *testing.T) {
+	const mib = 1 << 20
+	base := StandbyInput{MaxMemory: 512 * mib, Warm: 40 * mib, Hot: 60 * mib}
+	with := func(asked Standby, change ...func(*StandbyInput)) StandbyInput {
+		in := base
+		in.Asked = asked
+		for _, f := range change {
+			f(&in)
+		}
+		return in
+	}
+	limit := func(limit, used, next uint64) func(*StandbyInput) {
+		return func(in *StandbyInput) { in.Limit, in.Used, in.Checkpoint = limit*mib, used, next*mib }
+	}
+	refuse := func(in *StandbyInput) { in.HotRefused = "too dear" }
+	held := func(kind Standby) func(*StandbyInput) { return func(in *StandbyInput) { in.Held = kind } }
+	most := func(n uint64) func(*StandbyInput) { return func(in *StandbyInput) { in.MaxMemory = n * mib } }
+	for _, tc := range []struct {
+		name   string
+		in     StandbyInput
+		want   Standby
+		reason string
+	}{
+		{"cold", with(StandbyCold), StandbyCold, "as configured"},
+		{"warm", with(StandbyWarm), StandbyWarm, "as configured"},
+		{"hot", with(StandbyHot), StandbyHot, "as configured"},
+		{"auto", with(StandbyAuto), StandbyHot, "the best"},
+		{"hot refused", with(StandbyAuto, refuse), StandbyWarm, "not hot: too dear"},
+		{"hot refused, asked for", with(StandbyHot, refuse), StandbyWarm, "not hot: too dear"},
+		{"two hot ones just fit", with(StandbyAuto, most(120)), StandbyHot, "the best"},
+		{"two hot ones don't", with(StandbyAuto, most(119)), StandbyWarm, "not hot: a hot standby takes 120 MiB, and standby-memory is 119 MiB"},
+		{"not even a warm one", with(StandbyAuto, most(39)), StandbyCold, "standby-memory is 39 MiB"},
+		{"limit just fits", with(StandbyWarm, limit(160, 80*mib, 30)), StandbyWarm, "as configured"},
+		{"limit just doesn't", with(StandbyWarm, limit(160, 80*mib+1, 30)), StandbyCold, "limit of 160 MiB"},
+		{"limit leaves a warm one", with(StandbyAuto, limit(160, 80*mib, 30)), StandbyWarm, "not hot: the container uses 80 MiB"},
+		{"held stays", with(StandbyWarm, held(StandbyWarm), limit(160, 150*mib, 30)), StandbyWarm, "as configured"},
+		{"held makes room", with(StandbyWarm, held(StandbyWarm), limit(160, 150*mib+1, 30)), StandbyCold, "uses 150 MiB"},
+		{"a warm one doesn't become hot", with(StandbyAuto, held(StandbyWarm), limit(160, 150*mib, 30)), StandbyWarm, "not hot"},
+	} {
+		got := ChooseStandby(tc.in)
+		if got.Kind != tc.want || !strings.Contains(got.Reason, tc.reason) {
+			t.Errorf("%s: got %v; want %v, …%s…", tc.name, got, tc.want, tc.reason)
+		}
+	}
+}
+
+func TestRoomBeside(t *testing.T) {
+	in := StandbyInput{Asked: StandbyHot, MaxMemory: 1000, Warm: 10, Pages: 90, Held: StandbyHot, Used: 200, Checkpoint: 40}
+	for limit, want := range map[uint64]bool{0: true, 320: false, 361: false, 362: true} {
+		in.Limit = limit // of which a sixteenth is left
+		if got := ChooseStandby(in); got.Kind != StandbyHot || got.Beside != want {
+			t.Errorf("limit %d: %+v, want %v", limit, got, want)
+		}
+	}
+}
+
+func TestRefresh(t *testing.T) {
+	const ms = time.Millisecond
+	spaced := func(interval, pause time.Duration, overhead float64) SpacingInput {
+		return SpacingInput{Interval: interval, MaxOverhead: overhead, Recent: []checkpoint.Cost{{Copy: pause}}}
+	}
+	for _, tc := range []struct {
+		name    string
+		in      RefreshInput
+		every   time.Duration
+		refused string
+	}{
+		{"all of the budget", RefreshInput{spaced(time.Second, 0, 0.05), 200 * ms, 2 * time.Second}, time.Second, ""},
+		{"what checkpoints leave", RefreshInput{spaced(time.Second, 10*ms, 0.05), 200 * ms, 2 * time.Second}, 1250 * ms, ""},
+		{"just within the lag", RefreshInput{spaced(time.Second, 25*ms, 0.05), 200 * ms, 2 * time.Second}, 2 * time.Second, ""},
+		{"beyond the lag", RefreshInput{spaced(time.Second, 26*ms, 0.05), 200 * ms, 2 * time.Second}, 0, "standby-lag is 2s"},
+		{"nothing left", RefreshInput{spaced(time.Second, 80*ms, 0.05), 200 * ms, 2 * time.Second}, 0, "all of max-overhead, 5%"},
+		{"rare checkpoints", RefreshInput{spaced(time.Hour, 80*ms, 0.001), 200 * ms, 2 * time.Second}, 51136 * ms, ""},
+	} {
+		every, refused := Refresh(tc.in)
+		if every.Round(time.Second/4) != tc.every.Round(time.Second/4) || !strings.Contains(refused, tc.refused) || (refused == "") != (tc.refused == "") {
+			t.Errorf("%s: got %v, %q; want %v, …%s…", tc.name, every, refused, tc.every, tc.refused)
+		}
+	}
+}
+
+// TestRefreshStaysWithinBounds: checkpoints and a standby together cost no
+// more than is allowed, whatever each costs.
+func TestRefreshStaysWithinBounds(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	offered := 0
+	for range 10000 {
+		in := RefreshInput{
+			SpacingInput: SpacingInput{
+				Interval:    time.Duration(random.Int64N(int64(5 * time.Second))),
+				MaxOverhead: 0.001 + random.Float64()/5,
+				Recent:      []checkpoint.Cost{{Copy: time.Duration(random.Int64N(int64(100 * time.Millisecond)))}},
+			},
+			Took:   time.Duration(random.Int64N(int64(time.Second))),
+			MaxLag: 2 * time.Second,
+		}
+		every, refused := Refresh(in)
+		if refused != "" {
+			continue
+		}
+		offered++
+		spacing, _ := Next(in.SpacingInput)
+		share := float64(burden(in.Recent[0]))/float64(spacing) + refreshShare*float64(in.Took)/float64(every)
+		if share > in.MaxOverhead*1.001 {
+			t.Errorf("%+v: every %v makes a share of %.4f", in, every, share)
+		}
+	}
+	if offered == 0 {
+		t.Error("a hot standby was never offered")
+	}
+}

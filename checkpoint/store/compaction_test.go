@@ -1,0 +1,221 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/pageindex"
+)
+
+func TestWorthMoving(t *testing.T) {
+	const mib = 1 << 20
+	// use is a segment of which a share is referred to.
+	use := func(taken int64, live float64, pages uint64) segmentUse {
+		return segmentUse{taken, int64(float64(taken) * live), pages, uint64(float64(pages) * live)}
+	}
+	many := func(n int, u segmentUse) []segmentUse { return slices.Repeat([]segmentUse{u}, n) }
+	first := func(n int) []int {
+		var all []int
+		for i := range n {
+			all = append(all, i)
+		}
+		return all
+	}
+	for what, c := range map[string]struct {
+		all      []segmentUse
+		thorough bool
+		want     []int
+	}{
+		"nothing":                {},
+		"all live":               {all: many(3, use(64*mib, 1, 16384))},
+		"little is wasted":       {all: many(3, use(64*mib, 0.8, 16384))},
+		"a small store's waste":  {all: many(3, use(5*mib, 0.1, 1280))},
+		"the worst":              {all: []segmentUse{use(64*mib, 1, 16384), use(64*mib, 0.1, 16384)}, want: []int{1}},
+		"as many as fit":         {all: many(4, use(64*mib, 0.4, 16384)), want: []int{0, 1}},
+		"one that is full stays": {all: []segmentUse{use(64*mib, 0.01, 16384), use(64*mib, 0.9, 16384)}, want: []int{0}},
+		"many":                   {all: many(64, use(mib, 1, 256))},
+		"too many":               {all: many(65, use(mib/4, 1, 64)), want: first(33)},
+		"too many, larger":       {all: many(90, use(8*mib, 1, 2048)), want: first(8)},
+		"many that are full":     {all: many(190, use(64*mib, 1, 16384))},
+		"dead pages, thorough":   {all: []segmentUse{use(mib, 1, 256), use(mib, 0.5, 256)}, thorough: true, want: []int{1}},
+		"none dead, thorough":    {all: many(70, use(mib, 1, 256)), thorough: true},
+	} {
+		if got := worthMoving(c.all, c.thorough); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v, want %v", what, got, c.want)
+		}
+	}
+}
+
+// TestDaysOfCheckpoints: whatever a program writes, files stay within their
+// bounds, and what is kept is right.
+func TestDaysOfCheckpoints(t *testing.T) {
+	for name, s := range map[string]checkpoint.Store{"memory": NewMemory(testOptions), "disk": openTest(t, t.TempDir(), testOptions)} {
+		t.Run(name, func(t *testing.T) {
+			defer s.Close()
+			d := &days{s: s, random: rand.New(rand.NewPCG(3, 4)), pages: make([]byte, 2000)}
+			for i := range d.pages {
+				d.pages[i] = byte(i)
+			}
+			for seq := checkpoint.Seq(1); seq <= 400; seq++ {
+				d.publish(t, seq)
+				if seq > 4 {
+					// One in twenty stays a long time.
+					if old := seq - 4; old%20 != 0 {
+						d.remove(t, old)
+					}
+					if old := seq - 100; seq > 100 && old%20 == 0 {
+						d.remove(t, old)
+					}
+				}
+			}
+			d.expectBounded(t)
+		})
+	}
+}
+
+// days is a program whose pages change, each holding one byte's value.
+type days struct {
+	s      checkpoint.Store
+	random *rand.Rand
+	pages  []byte
+}
+
+func (d *days) publish(t *testing.T, seq checkpoint.Seq) {
+	t.Helper()
+	st, err := d.s.Stage(context.Background(), seq-1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Discard()
+	var index []pageindex.Run
+	var staged []byte
+	for i := range d.pages {
+		if st.Parent() != 0 && d.random.IntN(40) > 0 {
+			index = pageindex.Append(index, pageindex.Run{Page: uint64(i), Pages: 1})
+			continue
+		}
+		d.pages[i] = byte(d.random.Uint32())
+		index = pageindex.Append(index, pageindex.Run{Source: pageindex.Staged, Page: uint64(len(staged) / pageSize), Pages: 1})
+		staged = append(staged, bytes.Repeat([]byte{d.pages[i]}, pageSize)...)
+	}
+	for name, b := range map[checkpoint.FileName][]byte{
+		checkpoint.FileKernel: {1}, checkpoint.FilePagesMeta: {2}, checkpoint.FileStaged: staged,
+		checkpoint.FilePageIndex: pageindex.AppendTo(nil, index),
+	} {
+		if _, err := st.File(name).WriteAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := st.Publish(context.Background(), testManifest(seq)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *days) remove(t *testing.T, seq checkpoint.Seq) {
+	t.Helper()
+	if err := d.s.Remove(context.Background(), seq); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (d *days) expectBounded(t *testing.T) {
+	t.Helper()
+	var p *pool
+	switch s := d.s.(type) {
+	case *Memory:
+		p = s.pool
+	case *Disk:
+		p = s.pool
+	}
+	waitFor(t, "compaction", func() bool {
+		p.mu.RLock()
+		defer p.mu.RUnlock()
+		for _, s := range p.segments {
+			if s.stuck {
+				t.Fatalf("segment %d can't be read", s.id)
+			}
+		}
+		return len(p.segments) <= maxSegments+2
+	})
+	good, _, err := d.s.List(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range good {
+		if err := d.s.Verify(context.Background(), m.Seq); err != nil {
+			t.Error(err)
+		}
+	}
+	img, err := d.s.Open(context.Background(), good[len(good)-1].Seq)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer img.Close()
+	b := make([]byte, pageSize)
+	for i, want := range d.pages {
+		if _, err := img.Pages().ReadAt(b, int64(i)*pageSize); err != nil || b[0] != want || b[pageSize-1] != want {
+			t.Fatalf("page %d is %d, not %d: %v", i, b[0], want, err)
+		}
+	}
+}
+
+// waitFor waits until a condition holds.
+func waitFor(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("still waiting for %s", what)
+		}
+	}
+}
+
+// TestCompactGivesAllBack: also of what holes can't.
+func TestCompactGivesAllBack(t *testing.T) {
+	s := openTest(t, t.TempDir(), testOptions)
+	for seq := checkpoint.Seq(1); seq <= 5; seq++ {
+		if err := write(s, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for seq := checkpoint.Seq(1); seq <= 4; seq++ {
+		if err := s.Remove(context.Background(), seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Compact(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	expectPages(t, s, 5)
+	for _, seg := range s.pool.segments {
+		if seg.live != uint64(len(seg.sums)) {
+			t.Errorf("segment %d has %d pages and needs %d", seg.id, len(seg.sums), seg.live)
+		}
+	}
+}
+
+// TestCompactionKeepsDamage: what is damaged is neither moved nor made to look
+// sound.
+func TestCompactionKeepsDamage(t *testing.T) {
+	s := openTest(t, t.TempDir(), testOptions)
+	for seq := checkpoint.Seq(1); seq <= 2; seq++ {
+		if err := write(s, seq); err != nil {
+			t.Fatal(err)
+		}
+	}
+	damagePage(t, s.pool, s.indexes[2], 2, func(b []byte) { b[len(b)/2] ^= 1 })
+	if err := s.Remove(context.Background(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_ = s.Compact(context.Background()) // it says that it can't, the first time
+		if err := s.Verify(context.Background(), 2); !errors.Is(err, checkpoint.ErrDamaged) {
+			t.Errorf("a damaged checkpoint: %v", err)
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"sync"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/klauspost/compress/zstd"
+
+	"runsc-recover/checkpoint"
+)
+
+// Pages on disk are compressed in frames of a few, so that reading one page
+// anywhere costs little.
+const (
+	framePages = 16
+	frameSize  = framePages * pageSize
+)
+
+// codec compresses frames. It is safe for concurrent use.
+type codec struct {
+	enc *zstd.Encoder
+	dec *zstd.Decoder
+}
+
+func newCodec() (*codec, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
+		zstd.WithWindowSize(frameSize), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	if err != nil {
+		return nil, fmt.Errorf("make a compressor: %w", err)
+	}
+	// What comes out never exceeds the room given for it, whatever goes in.
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(frameSize),
+		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, fmt.Errorf("make a decompressor: %w", err)
+	}
+	return &codec{enc, dec}, nil
+}
+
+// pack returns what is stored for a frame: the frame itself where compressing
+// it gains nothing. It may use the memory of dst.
+func (c *codec) pack(dst, frame []byte) []byte {
+	if dst = c.enc.EncodeAll(frame, dst[:0]); len(dst) < len(frame) {
+		return dst
+	}
+	return append(dst[:0], frame...)
+}
+
+// unpack is the inverse of pack: it fills frame. Errors: ErrDamaged.
+func (c *codec) unpack(frame, stored []byte) error {
+	if len(stored) == len(frame) {
+		copy(frame, stored)
+		return nil
+	}
+	out, err := c.dec.DecodeAll(stored, frame[:0:len(frame)])
+	if err != nil {
+		return fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
+	}
+	if len(out) != len(frame) {
+		return fmt.Errorf("%w: a frame has %d bytes, not %d", checkpoint.ErrDamaged, len(out), len(frame))
+	}
+	return nil
+}
+
+// frames finds the pages of a segment that lie in frames.
+type frames struct {
+	codec *codec
+	cache *frameCache
+	ends  []int64 // of the frames, in the file
+}
+
+// load reads a frame into b, which has its size, and compares its pages with
+// their hashes. Errors: ErrDamaged.
+func (fs *frames) load(f *os.File, frame uint64, b []byte, sums []uint64) error {
+	start := int64(0)
+	if frame > 0 {
+		start = fs.ends[frame-1]
+	}
+	stored := make([]byte, fs.ends[frame]-start)
+	if _, err := f.ReadAt(stored, start); err != nil {
+		return fmt.Errorf("%w: read a frame: %w", checkpoint.ErrDamaged, err)
+	}
+	if err := fs.codec.unpack(b, stored); err != nil {
+		return err
+	}
+	for i, sum := range sums {
+		if xxhash.Sum64(b[i*pageSize:(i+1)*pageSize]) != sum {
+			return fmt.Errorf("%w: page %d has another hash", checkpoint.ErrDamaged, frame*framePages+uint64(i))
+		}
+	}
+	return nil
+}
+
+// cachedFrames bounds a frameCache: 1 MiB.
+const cachedFrames = 16
+
+// frameCache keeps the frames last read in part, for the reader that comes for
+// the rest of them.
+type frameCache struct {
+	mu    sync.Mutex
+	slots [cachedFrames]cachedFrame
+	clock uint64
+}
+
+type cachedFrame struct {
+	seg   *segment // nil for none
+	frame uint64
+	data  []byte
+	used  uint64
+}
+
+// get fills b with what is from byte skip of a frame on, if it is there.
+func (c *frameCache) get(b []byte, seg *segment, frame, skip uint64) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock++
+	for i := range c.slots {
+		if s := &c.slots[i]; s.seg == seg && s.frame == frame {
+			s.used = c.clock
+			copy(b, s.data[skip:])
+			return true
+		}
+	}
+	return false
+}
+
+// put takes ownership of data.
+func (c *frameCache) put(seg *segment, frame uint64, data []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.clock++
+	oldest := &c.slots[0]
+	for i := range c.slots {
+		if c.slots[i].used < oldest.used {
+			oldest = &c.slots[i]
+		}
+	}
+	*oldest = cachedFrame{seg, frame, data, c.clock}
+}
+
+// clear lets go of all frames.
+func (c *frameCache) clear() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.slots[:])
+}
+
+// forget lets go of a segment's frames.
+func (c *frameCache) forget(seg *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.slots {
+		if c.slots[i].seg == seg {
+			c.slots[i] = cachedFrame{}
+		}
+	}
+}

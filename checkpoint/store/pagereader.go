@@ -1,0 +1,109 @@
+package store
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/pageindex"
+)
+
+// pageReader implements checkpoint.PageReader for an index whose pages are
+// held.
+type pageReader struct {
+	pool  *pool
+	index *pageindex.Reader
+}
+
+func newPageReader(p *pool, index []pageindex.Run) *pageReader {
+	return &pageReader{p, pageindex.NewReader(index)}
+}
+
+func (r *pageReader) Size() int64 { return int64(r.index.Pages() * pageSize) }
+
+// ReadAt implements io.ReaderAt.
+func (r *pageReader) ReadAt(b []byte, off int64) (int, error) {
+	if off < 0 || off >= r.Size() {
+		return 0, io.EOF
+	}
+	var err error
+	if left := r.Size() - off; int64(len(b)) > left {
+		b, err = b[:left], io.EOF
+	}
+	first, skip := uint64(off/pageSize), uint64(off%pageSize)
+	pages := (skip + uint64(len(b)) + pageSize - 1) / pageSize
+	done := 0
+	var readErr error
+	r.index.Each(first, pages, func(run pageindex.Run) {
+		if readErr != nil {
+			return
+		}
+		n := min(len(b)-done, int(run.Pages*pageSize-skip))
+		if readErr = r.pool.read(b[done:done+n], run, skip); readErr == nil {
+			done += n
+		}
+		skip = 0
+	})
+	if readErr != nil {
+		return done, readErr
+	}
+	return done, err
+}
+
+// ReadPages implements checkpoint.PageReader.
+func (r *pageReader) ReadPages(b []byte, first uint64, sums []uint64) error {
+	pages := uint64(len(sums))
+	if end := first + pages; end < first || end > r.index.Pages() {
+		return fmt.Errorf("%w: %d pages from %d on, of %d", checkpoint.ErrDamaged, pages, first, r.index.Pages())
+	}
+	b = b[:pages*pageSize]
+	var err error
+	r.index.Each(first, pages, func(run pageindex.Run) {
+		if err == nil {
+			err = r.pool.readPages(b[:run.Pages*pageSize], run, sums[:run.Pages])
+		}
+		b, sums = b[run.Pages*pageSize:], sums[run.Pages:]
+	})
+	return err
+}
+
+// readPages fills b with the pages of a run of addresses, and sums with what
+// their hashes are to be. Errors: ErrDamaged.
+func (p *pool) readPages(b []byte, r pageindex.Run, sums []uint64) error {
+	if err := p.read(b, r, 0); err != nil {
+		return fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
+	}
+	if err := p.sums(r, sums); err != nil {
+		return err
+	}
+	for i, sum := range sums {
+		if xxhash.Sum64(b[i*pageSize:(i+1)*pageSize]) != sum {
+			return fmt.Errorf("%w: the page at address %d has another hash", checkpoint.ErrDamaged, r.Page+uint64(i))
+		}
+	}
+	return nil
+}
+
+// sums looks up the hashes of the pages of a run of addresses.
+func (p *pool) sums(r pageindex.Run, sums []uint64) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.eachLocked(r, func(pl place) error {
+		sums = sums[copy(sums, pl.seg.sums[pl.at:pl.at+pl.pages]):]
+		return nil
+	})
+}
+
+// has reports whether the pages of an index are there.
+func (p *pool) has(index []pageindex.Run) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, r := range index {
+		if p.eachLocked(r, func(place) error { return nil }) != nil {
+			return false
+		}
+	}
+	return true
+}

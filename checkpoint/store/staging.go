@@ -1,0 +1,107 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"runsc-recover/checkpoint"
+)
+
+var errEnded = errors.New("staging has ended")
+
+// keeping gives what was received and absorbed its place in a store and its
+// checkpoint's name, or returns an error and has done nothing that counts.
+// Publish began at the time given.
+type keeping func(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error)
+
+// staging is a checkpoint being written. What the sandbox writes it writes to
+// memory: no disk holds the program up.
+type staging struct {
+	ledger *ledger
+	*exchange
+	received files // the index is missing
+	keep     keeping
+	offered  bool // Publish was called: the sandbox is done with the memory
+	ended    bool
+}
+
+// stage begins a checkpoint over the parent, if that is there.
+func (l *ledger) stage(parent checkpoint.Seq) (*staging, error) {
+	x, err := l.exchange(parent)
+	if err != nil {
+		return nil, err
+	}
+	st := &staging{ledger: l, exchange: x}
+	for _, name := range []checkpoint.FileName{checkpoint.FileKernel, checkpoint.FilePagesMeta} {
+		f, err := newMemfd(name)
+		if err != nil {
+			return nil, errors.Join(err, st.end())
+		}
+		st.received.set(name, f)
+	}
+	return st, nil
+}
+
+func (st *staging) Parent() checkpoint.Seq { return st.parentSeq }
+
+func (st *staging) File(name checkpoint.FileName) *os.File {
+	if f := st.exchange.get(name); f != nil {
+		return f
+	}
+	return st.received.get(name)
+}
+
+func (st *staging) Publish(ctx context.Context, m checkpoint.Manifest) (checkpoint.Manifest, error) {
+	if st.ended {
+		return m, errEnded
+	}
+	st.offered = true
+	var done checkpoint.Manifest
+	var err error
+	st.ledger.aside.do(func() { done, err = st.publish(ctx, m, time.Now()) })
+	if err != nil {
+		return m, fmt.Errorf("publish checkpoint %d: %w", m.Seq, classify(err))
+	}
+	st.ledger.reuse(st.spare(done.Pages.Changed))
+	st.end()
+	return copyManifest(done), nil
+}
+
+func (st *staging) publish(ctx context.Context, m checkpoint.Manifest, began time.Time) (checkpoint.Manifest, error) {
+	l := st.ledger
+	if err := l.mayPublish(m); err != nil {
+		return m, err
+	}
+	a, err := l.pool.absorb(ctx, st.exchange, l.opts.maxBytes())
+	if err != nil {
+		return m, err
+	}
+	if m, err = st.keep(ctx, m, a, began); err != nil {
+		return m, errors.Join(err, a.undo(l.pool))
+	}
+	// It is published: what can't be tidied up now is at the next open, and in
+	// memory a hole that can't be made costs memory, no more.
+	_ = l.pool.release(a.added)
+	l.compactor.wake()
+	return m, nil
+}
+
+func (st *staging) Discard() error {
+	if st.ended {
+		return nil
+	}
+	return st.end()
+}
+
+// end lets go of what the sandbox wrote to. Memory that it is done with is
+// given back though it has that mapped.
+func (st *staging) end() error {
+	st.ended = true
+	if st.offered && st.staged != nil {
+		st.ledger.reuse(st.spare(0))
+	}
+	return errors.Join(st.exchange.close(), st.received.close(), st.ledger.pool.done(st.parent))
+}
