@@ -1,0 +1,238 @@
+package agent
+
+import (
+	"gvisor.dev/gvisor/pkg/errors/linuxerr"
+	"gvisor.dev/gvisor/pkg/hostarch"
+	"gvisor.dev/gvisor/pkg/sentry/arch"
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
+
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/wire"
+)
+
+// taskMemory is the memory of the task whose goroutine uses it.
+type taskMemory struct {
+	t *kernel.Task
+}
+
+// CopyIn implements abi.Memory.
+func (m taskMemory) CopyIn(addr uint64, dst []byte) error {
+	n, err := m.t.CopyInBytes(hostarch.Addr(addr), dst)
+	if err == nil && n < len(dst) {
+		return unix.EFAULT
+	}
+	return err
+}
+
+// CopyOut implements abi.Memory.
+func (m taskMemory) CopyOut(addr uint64, src []byte) error {
+	n, err := m.t.CopyOutBytes(hostarch.Addr(addr), src)
+	if err == nil && n < len(src) {
+		return unix.EFAULT
+	}
+	return err
+}
+
+// call is the recovery system call. It runs on t's goroutine.
+func (a *Agent) call(t *kernel.Task, _ uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
+	ret, err := a.dispatch(t, abi.Op(args[0].Uint()), args[1].Uint64(), args[2].Uint64())
+	return uintptr(ret), nil, err
+}
+
+func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, error) {
+	mem := taskMemory{t}
+	switch op {
+	case abi.OpVersion:
+		return abi.Version, abi.CheckNoArg(arg, size)
+	case abi.OpAttach:
+		at, err := abi.CopyAttach(mem, arg, size)
+		if err != nil {
+			return 0, err
+		}
+		a.attach(t, at)
+		return 0, nil
+	case abi.OpFail:
+		f, err := abi.CopyFailure(mem, arg, size)
+		if err != nil {
+			return 0, err
+		}
+		return 0, a.reportCall(t, f)
+	case abi.OpInfo:
+		if err := abi.CheckInfo(mem, arg, size); err != nil {
+			return 0, err
+		}
+		return 0, a.infoCall(t, arg)
+	case abi.OpData:
+		buf, err := abi.CopyBuffer(mem, arg, size)
+		if err != nil {
+			return 0, err
+		}
+		return a.dataCall(t, buf)
+	case abi.OpCheckpoint:
+		if err := abi.CheckNoArg(arg, size); err != nil {
+			return 0, err
+		}
+		return a.checkpointCall(t)
+	case abi.OpResolved:
+		if err := abi.CheckNoArg(arg, size); err != nil {
+			return 0, err
+		}
+		a.send(wire.Message{Resolved: &wire.Resolved{PID: int32(pidOf(t))}})
+		return 0, nil
+	case abi.OpHeartbeat:
+		h, err := abi.CopyHeartbeat(mem, arg, size)
+		if err != nil {
+			return 0, err
+		}
+		a.setHeartbeat(pidOf(t), h.Timeout)
+		return 0, nil
+	}
+	return 0, unix.EINVAL
+}
+
+// pidOf returns t's process in the root PID namespace, which is the
+// container's.
+func pidOf(t *kernel.Task) kernel.ThreadID {
+	return t.Kernel().RootPIDNamespace().IDOfThreadGroup(t.ThreadGroup())
+}
+
+// tidOf returns t's thread id in the root PID namespace.
+func tidOf(t *kernel.Task) kernel.ThreadID {
+	return t.Kernel().RootPIDNamespace().IDOfTask(t)
+}
+
+// infoCall serves RECOVER_INFO.
+func (a *Agent) infoCall(t *kernel.Task, arg uint64) error {
+	a.mu.Lock()
+	info, level := a.info, uint32(0)
+	if info != nil {
+		level = a.attached[pidOf(t)].clamp(info.Level)
+	}
+	a.mu.Unlock()
+	if info == nil {
+		return unix.ENODATA
+	}
+	f := info.Failure
+	return abi.PutInfo(taskMemory{t}, arg, abi.Info{
+		Level: level, Attempt: info.Attempt, Kind: uint32(f.Kind), Code: f.Code, Signo: f.Signo,
+		PID: f.PID, TID: f.TID, FaultAddr: f.FaultAddr, FaultIP: f.FaultIP, Key: f.Key,
+		CheckpointSeq: info.CheckpointSeq, CheckpointTime: info.CheckpointTime,
+		FailureTime: f.Time, FailureAfter: info.FailureAfter,
+		Message: []byte(f.Message), DataLen: uint32(len(f.Data)),
+	})
+}
+
+// dataCall serves RECOVER_DATA.
+func (a *Agent) dataCall(t *kernel.Task, buf abi.Buffer) (int, error) {
+	a.mu.Lock()
+	info := a.info
+	a.mu.Unlock()
+	if info == nil {
+		return 0, unix.ENODATA
+	}
+	return abi.PutData(taskMemory{t}, buf, info.Failure.Data)
+}
+
+// wrapExit wraps exit (group false) or exit_group (group true): a container's
+// first process that exits with a status other than 0 fails.
+func (a *Agent) wrapExit(next kernel.SyscallFn, group bool) kernel.SyscallFn {
+	return func(t *kernel.Task, sysno uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
+		status := args[0].Int() & 0xff
+		if status != 0 && (group || t.ThreadGroup().Count() == 1) && isFirstProcess(t) {
+			if err := a.exitCall(t, status); err != nil {
+				return 0, nil, err
+			}
+		}
+		return next(t, sysno, args)
+	}
+}
+
+// isFirstProcess reports whether t belongs to the container's first process.
+func isFirstProcess(t *kernel.Task) bool {
+	leader := t.ThreadGroup().Leader()
+	return leader.Parent() == nil && leader.Origin != kernel.OriginExec
+}
+
+// exitCall parks the task at its exit. It returns nil when the exit is to go
+// on.
+func (a *Agent) exitCall(t *kernel.Task, status int32) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.opts.Exit {
+		return nil
+	}
+	if _, decided := a.takeDecisionLocked(t, parkedExit); decided {
+		return nil
+	}
+	a.parkLocked(t, parkedExit)
+	a.beginFailureLocked(t.Kernel(), wire.Failure{
+		Kind: wire.KindExit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		Program: programOf(t), Key: exitKey(status, programOf(t)),
+	})
+	return linuxerr.ERESTARTNOINTR
+}
+
+// reportCall serves RECOVER_FAIL.
+func (a *Agent) reportCall(t *kernel.Task, f abi.Failure) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.opts.Report {
+		return unix.ENOTRECOVERABLE
+	}
+	if ret, decided := a.takeDecisionLocked(t, parkedReport); decided {
+		return ret.err
+	}
+	a.parkLocked(t, parkedReport)
+	program := programOf(t)
+	key := f.Key
+	if key == 0 {
+		key = reportKey(f.Code, f.Message, program)
+	}
+	a.beginFailureLocked(t.Kernel(), wire.Failure{
+		Kind: wire.KindReported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		FaultIP: uint64(t.Arch().IP()), Key: key,
+		Message: printable(f.Message), Data: f.Data, Program: program,
+	})
+	return linuxerr.ERESTARTNOINTR
+}
+
+// checkpointCall serves RECOVER_CHECKPOINT. In a copy restored while it
+// waited, the call runs again and returns the attempt.
+func (a *Agent) checkpointCall(t *kernel.Task) (int, error) {
+	a.mu.Lock()
+	if !a.opts.Enabled {
+		a.mu.Unlock()
+		return 0, unix.ENOTRECOVERABLE
+	}
+	if ret, decided := a.takeDecisionLocked(t, parkedCheckpoint); decided {
+		a.mu.Unlock()
+		return ret.value, ret.err
+	}
+	p, again := a.parkLocked(t, parkedCheckpoint)
+	a.mu.Unlock()
+	if !again {
+		a.send(wire.Message{Checkpoint: &wire.CheckpointRequest{TID: int32(tidOf(t))}})
+	}
+	if err := t.Block(p.decided); err != nil {
+		return 0, linuxerr.ERESTARTNOINTR
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	ret, _ := a.takeDecisionLocked(t, parkedCheckpoint)
+	return ret.value, ret.err
+}
+
+// checkpointDone answers a RECOVER_CHECKPOINT.
+func (a *Agent) checkpointDone(d wire.CheckpointDone) {
+	ret := decision{}
+	if d.Failed {
+		ret.err = unix.EAGAIN
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if p := a.parked[kernel.ThreadID(d.TID)]; p != nil && p.kind == parkedCheckpoint {
+		p.decideLocked(ret)
+	}
+}

@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"errors"
+	"time"
+
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
+
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/sentry/wire"
+)
+
+var (
+	errNoKernel   = errors.New("the program hasn't started")
+	errFailing    = errors.New("the sandbox is stopped at a failure")
+	errNotFailing = errors.New("the sandbox isn't stopped at a failure")
+)
+
+// beginFailureLocked stops every task at once and has f reported when they
+// have stopped. Of failures that come together the first is reported; the
+// others are parked with it and see the same decision.
+//
+// Preconditions: a.mu is locked. The caller is a task, or holds a.saveMu.
+func (a *Agent) beginFailureLocked(k *kernel.Kernel, f wire.Failure) {
+	if a.failing {
+		return
+	}
+	a.failing = true
+	f.Time = time.Now()
+	a.border.Leave()
+	k.TaskSet().BeginExternalStop()
+	go a.reportFailure(k, f)
+}
+
+// reportFailure waits until every task has stopped, cuts the network and tells
+// the supervisor.
+func (a *Agent) reportFailure(k *kernel.Kernel, f wire.Failure) {
+	k.Pause() // beside the stop that is in force, to wait for the tasks
+	a.mu.Lock()
+	if a.failing {
+		a.border.Stop()
+	}
+	a.mu.Unlock()
+	k.Unpause()
+	a.send(wire.Message{Failure: &f})
+}
+
+// fail is a failure that the supervisor asks for. Its identity is derived as
+// that of a reported one.
+func (a *Agent) fail(f wire.Failure) *wire.Error {
+	a.saveMu.Lock()
+	defer a.saveMu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.k == nil {
+		return wireError(wire.CodeState, errNoKernel)
+	}
+	if a.failing {
+		return wireError(wire.CodeFailing, errFailing)
+	}
+	if f.Key == 0 {
+		f.Key = reportKey(f.Code, []byte(f.Message), f.Program)
+	}
+	a.beginFailureLocked(a.k, f)
+	return nil
+}
+
+// refuse lets a failure take its course: parked reports fail, parked exits
+// exit, and a task that is dying of a signal dies.
+func (a *Agent) refuse() *wire.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.failing {
+		return wireError(wire.CodeState, errNotFailing)
+	}
+	for _, p := range a.parked {
+		switch p.kind {
+		case parkedReport:
+			p.decideLocked(decision{err: unix.ENOTRECOVERABLE})
+		case parkedExit:
+			p.decideLocked(decision{})
+		}
+	}
+	a.failing = false
+	a.border.Open()
+	a.k.Unpause()
+	return nil
+}

@@ -1,0 +1,47 @@
+package agent
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"gvisor.dev/gvisor/pkg/fd"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+
+	"runsc-recover/sentry/border"
+	"runsc-recover/sentry/wire"
+)
+
+var errNoStack = errors.New("there is no network stack")
+
+// giveFrames serves VerbKept.
+func (a *Agent) giveFrames(link string, f *fd.FD) *wire.Error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.failing {
+		return wireError(wire.CodeState, errNotFailing)
+	}
+	return writeFile(f, a.border.Take(link))
+}
+
+// deliver serves VerbDeliver. saveMu keeps a checkpoint away meanwhile.
+func (a *Agent) deliver(link string, f *fd.FD) *wire.Error {
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, wire.MaxFrames+1))
+	if err != nil {
+		return wireError(wire.CodeInternal, fmt.Errorf("read frames: %w", err))
+	}
+	a.saveMu.Lock()
+	defer a.saveMu.Unlock()
+	k := a.kernel()
+	if k == nil {
+		return wireError(wire.CodeState, errNoKernel)
+	}
+	st := netstackOf(k)
+	if st == nil {
+		return wireError(wire.CodeState, errNoStack)
+	}
+	if err := border.Deliver(st.Stack, link, b, func(*stack.PacketBuffer) {}); err != nil {
+		return wireError(wire.CodeMalformed, err)
+	}
+	return nil
+}
