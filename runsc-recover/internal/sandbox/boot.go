@@ -1,0 +1,200 @@
+package sandbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gvisor.dev/gvisor/pkg/cleanup"
+	"gvisor.dev/gvisor/pkg/sentry/seccheck"
+	"gvisor.dev/gvisor/runsc/boot"
+	"gvisor.dev/gvisor/runsc/config"
+	"gvisor.dev/gvisor/runsc/container"
+	"gvisor.dev/gvisor/runsc/specutils"
+
+	"runsc-recover/checkpoint/policy"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/sentry/agent"
+)
+
+// Booter boots gVisor sandboxes. It implements supervisor.Booter.
+type Booter struct {
+	// Network is gVisor's network mode: "sandbox", "none" or "host".
+	Network string
+	// Debug writes gVisor's logs into LogDir.
+	Debug    bool
+	LogDir   string
+	Rootless bool
+
+	missed missed
+}
+
+// Boot implements supervisor.Booter.
+func (b *Booter) Boot(ctx context.Context, opts supervisor.BootOptions) (supervisor.Generation, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
+		return nil, fmt.Errorf("make the sandbox's directory: %w", err)
+	}
+	cu := cleanup.Make(func() { removeRoot(opts.Root) })
+	defer cu.Clean()
+
+	spec, bundle, err := b.writeBundle(opts)
+	if err != nil {
+		return nil, err
+	}
+	quiet, err := b.silenced(opts)
+	if err != nil {
+		return nil, err
+	}
+	cu.Add(quiet.end)
+	ch, agentEnd, err := newChannel()
+	if err != nil {
+		return nil, err
+	}
+	cu.Add(ch.close)
+	defer agentEnd.Close()
+	conf, err := b.configure(opts, spec, agentEnd)
+	if err != nil {
+		return nil, err
+	}
+	// gVisor looks at it where nobody hears of what it finds.
+	if err := specutils.ValidateSpec(spec, conf); err != nil {
+		return nil, oci.Errorf(oci.CodeUnsupported, "gVisor can't run what %s asks for: %w", oci.ConfigFile, err)
+	}
+	c, err := container.New(conf, container.Args{
+		ID:        opts.ID,
+		Spec:      spec,
+		BundleDir: bundle,
+		Attached:  true,
+		PassFiles: opts.PassFiles,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("create sandbox: %w", err)
+	}
+	cu.Release()
+	g := newGeneration(opts, conf, c, ch, quiet)
+	g.missed = &b.missed
+	go g.listen()
+	go g.await()
+	go g.watchGofer()
+	return g, nil
+}
+
+// writeBundle writes the spec that the generation runs: the container's with
+// absolute paths and without hooks, which run once for the container.
+func (b *Booter) writeBundle(opts supervisor.BootOptions) (*specs.Spec, string, error) {
+	text, err := json.Marshal(opts.Spec)
+	if err != nil {
+		return nil, "", fmt.Errorf("encode the spec: %w", err)
+	}
+	spec := new(specs.Spec)
+	if err := json.Unmarshal(text, spec); err != nil {
+		return nil, "", fmt.Errorf("copy the spec: %w", err)
+	}
+	spec.Hooks = nil
+	// A container of a pod is a sandbox of its own here. gVisor would look for
+	// the pod's.
+	for _, name := range []string{
+		specutils.ContainerdContainerTypeAnnotation, specutils.ContainerdSandboxIDAnnotation,
+		specutils.CRIOContainerTypeAnnotation, specutils.CRIOSandboxIDAnnotation,
+	} {
+		delete(spec.Annotations, name)
+	}
+	if spec.Root != nil && !filepath.IsAbs(spec.Root.Path) {
+		spec.Root.Path = filepath.Join(opts.Bundle, spec.Root.Path)
+	}
+	adaptMounts(spec.Mounts, opts.Bundle)
+	if spec.Linux != nil {
+		if spec.Linux.Seccomp, err = adaptSeccomp(spec.Linux.Seccomp); err != nil {
+			return nil, "", err
+		}
+	}
+	if text, err = json.Marshal(spec); err != nil {
+		return nil, "", fmt.Errorf("encode the generation's spec: %w", err)
+	}
+	dir := filepath.Join(opts.Root, "bundle")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, "", fmt.Errorf("make the generation's bundle: %w", err)
+	}
+	return spec, dir, writeFile(filepath.Join(dir, "config.json"), text)
+}
+
+// configure writes the agent's options and returns gVisor's configuration.
+func (b *Booter) configure(opts supervisor.BootOptions, spec *specs.Spec, agentEnd *os.File) (*config.Config, error) {
+	c := opts.Config
+	sink, err := sinkConfig(agent.Options{
+		FD:        int(agentEnd.Fd()),
+		Enabled:   c.Enabled,
+		Report:    c.Enabled && c.On.Report,
+		Signal:    c.Enabled && c.On.Signal,
+		Exit:      c.Enabled && c.On.Exit,
+		Interrupt: c.Signal,
+		Network:   b.Network,
+		Resolver:  b.Network == "sandbox" && namesResolver(spec),
+	})
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(boot.InitConfig{TraceSession: seccheck.SessionConfig{
+		Name:  seccheck.DefaultSessionName,
+		Sinks: []seccheck.SinkConfig{{Name: agent.SinkName, Config: sink}},
+	}})
+	if err != nil {
+		return nil, fmt.Errorf("encode the agent's configuration: %w", err)
+	}
+	path := filepath.Join(opts.Root, "agent.json")
+	if err := writeFile(path, text); err != nil {
+		return nil, err
+	}
+	return NewConfig(ConfigOptions{
+		Root:          opts.Root,
+		Network:       b.Network,
+		Debug:         b.Debug,
+		DebugDir:      b.LogDir,
+		Rootless:      b.Rootless,
+		Unwatched:     c.Tracking == policy.TrackingContents,
+		HostSockets:   supervisor.ReachesSockets(spec),
+		PodInitConfig: path,
+	})
+}
+
+// sinkConfig puts the options into the shape of gVisor's configuration.
+func sinkConfig(o agent.Options) (map[string]any, error) {
+	text, err := json.Marshal(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode the agent's options: %w", err)
+	}
+	var m map[string]any
+	if err := json.Unmarshal(text, &m); err != nil {
+		return nil, fmt.Errorf("encode the agent's options: %w", err)
+	}
+	return m, nil
+}
+
+func newGeneration(opts supervisor.BootOptions, conf *config.Config, c *container.Container, ch *channel, quiet *silence) *generation {
+	return &generation{
+		gofer:   c.GoferPid.Load(),
+		number:  opts.Number,
+		root:    opts.Root,
+		id:      opts.ID,
+		events:  opts.Events,
+		network: opts.Network,
+		conf:    conf,
+		c:       c,
+		sb:      c.Sandbox,
+		ch:      ch,
+		silence: quiet,
+		queries: make(chan struct{}, maxQueries),
+		started: make(chan struct{}),
+		gone:    make(chan struct{}),
+		reaped:  make(chan struct{}),
+		exited:  make(chan struct{}),
+		adopted: make(chan struct{}),
+	}
+}

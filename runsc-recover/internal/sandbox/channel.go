@@ -1,0 +1,167 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/unet"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/sentry/wire"
+
+	"golang.org/x/sys/unix"
+)
+
+// channel is the supervisor's end of the socket to the agent.
+type channel struct {
+	sock *unet.Socket
+
+	mu sync.Mutex
+	// The following are guarded by mu.
+
+	nextID  uint64
+	waiting map[uint64]chan wire.Reply
+	closed  bool
+}
+
+// newChannel returns a channel and the agent's end of it, which the caller
+// owns.
+func newChannel() (*channel, *os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, nil, fmt.Errorf("make the agent's socket: %w", err)
+	}
+	agentEnd := os.NewFile(uintptr(fds[1]), "recover-agent")
+	for _, fd := range fds {
+		// A packet must fit whole. The default is larger already on most
+		// hosts, so failing here is no error.
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 2*wire.MaxMessage)
+	}
+	sock, err := unet.NewSocket(fds[0])
+	if err != nil {
+		unix.Close(fds[0])
+		agentEnd.Close()
+		return nil, nil, fmt.Errorf("adopt the agent's socket: %w", err)
+	}
+	return &channel{sock: sock, waiting: make(map[uint64]chan wire.Reply)}, agentEnd, nil
+}
+
+// call sends a request and waits for its reply. Errors: supervisor.ErrGone,
+// *wire.Error, ctx's.
+func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File) (wire.Reply, error) {
+	reply := make(chan wire.Reply, 1)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return wire.Reply{}, supervisor.ErrGone
+	}
+	c.nextID++
+	req.ID = c.nextID
+	c.waiting[req.ID] = reply
+	c.mu.Unlock()
+	defer c.forget(req.ID)
+
+	if err := c.send(req, files); err != nil {
+		return wire.Reply{}, fmt.Errorf("send %s: %w: %w", req.Verb, supervisor.ErrGone, err)
+	}
+	select {
+	case r, ok := <-reply:
+		if !ok {
+			return wire.Reply{}, fmt.Errorf("%s: %w", req.Verb, supervisor.ErrGone)
+		}
+		if r.Err != nil {
+			return wire.Reply{}, fmt.Errorf("%s: %w", req.Verb, r.Err)
+		}
+		return r, nil
+	case <-ctx.Done():
+		return wire.Reply{}, fmt.Errorf("%s: sandbox doesn't answer: %w", req.Verb, ctx.Err())
+	}
+}
+
+func (c *channel) forget(id uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.waiting, id)
+}
+
+func (c *channel) send(req wire.Request, files []*os.File) error {
+	b, err := wire.Encode(req)
+	if err != nil {
+		return err
+	}
+	w := c.sock.Writer(true)
+	if len(files) > 0 {
+		nums := make([]int, len(files))
+		for i, f := range files {
+			nums[i] = int(f.Fd())
+		}
+		w.PackFDs(nums...)
+	}
+	_, err = w.WriteVec([][]byte{b})
+	return err
+}
+
+// serve hands what the agent sends to the waiting calls and to other, until
+// the sandbox is gone. A malformed packet ends the conversation: an agent that
+// sends one isn't ours any more.
+func (c *channel) serve(other func(wire.Message)) error {
+	defer c.close()
+	buf := make([]byte, wire.MaxMessage+1)
+	for {
+		n, err := c.sock.Read(buf)
+		if err != nil || n == 0 {
+			return err
+		}
+		m, err := wire.DecodeMessage(buf[:n])
+		if err != nil {
+			return fmt.Errorf("agent: %w", err)
+		}
+		if m.Reply == nil {
+			other(m)
+			continue
+		}
+		c.mu.Lock()
+		reply := c.waiting[m.Reply.ID]
+		delete(c.waiting, m.Reply.ID)
+		c.mu.Unlock()
+		if reply != nil {
+			reply <- *m.Reply
+		}
+	}
+}
+
+// close ends the conversation. It may be called more than once.
+func (c *channel) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return
+	}
+	c.closed = true
+	for id, reply := range c.waiting {
+		close(reply)
+		delete(c.waiting, id)
+	}
+	c.sock.Close()
+}
+
+// translate maps the agent's error codes to the supervisor's sentinels.
+func translate(err error) error {
+	var we *wire.Error
+	if !errors.As(err, &we) {
+		return err
+	}
+	switch we.Code {
+	case wire.CodeUnsavable:
+		return fmt.Errorf("%w: %w", supervisor.ErrUnsavable, err)
+	case wire.CodeFailing:
+		return fmt.Errorf("%w: %w", supervisor.ErrFailing, err)
+	case wire.CodeFull:
+		return fmt.Errorf("%w: %w", checkpoint.ErrFull, err)
+	}
+	return err
+}

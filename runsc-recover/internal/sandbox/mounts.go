@@ -1,0 +1,40 @@
+package sandbox
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"gvisor.dev/gvisor/runsc/specutils"
+)
+
+// adaptMounts changes the container's mounts so that they mean to gVisor what
+// they mean to others: sources of bind mounts are absolute, and options for a
+// mount and those below it become those for a mount, since what is mounted
+// below a source on the host is part of the one mount that a sandbox sees.
+func adaptMounts(mounts []specs.Mount, bundle string) {
+	for i := range mounts {
+		m := &mounts[i]
+		specutils.MaybeConvertToBindMount(m)
+		if m.Type == "bind" && !filepath.IsAbs(m.Source) {
+			m.Source = filepath.Join(bundle, m.Source)
+		}
+		for j, o := range m.Options {
+			m.Options[j] = withoutRecursion(o)
+		}
+	}
+}
+
+// withoutRecursion returns the option for one mount of a recursive one, and
+// any other as it is.
+func withoutRecursion(option string) string {
+	flag, ok := strings.CutPrefix(option, "r")
+	if !ok || !slices.Contains([]string{
+		"ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "atime",
+		"nodiratime", "diratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+	}, flag) {
+		return option
+	}
+	return flag
+}

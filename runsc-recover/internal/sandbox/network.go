@@ -1,0 +1,131 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"gvisor.dev/gvisor/runsc/boot"
+
+	"runsc-recover/runsc-recover/internal/supervisor"
+)
+
+// linkBuffer is the size of an AF_PACKET socket's buffers, in bytes. It is
+// gVisor's own figure: the default drops packets at speed.
+const linkBuffer = 4 << 20
+
+// Network implements supervisor.Generation. It returns a
+// *boot.CreateLinksAndRoutesArgs without files: gVisor takes addresses and
+// routes off the host's side of the interfaces, so only the running sandbox
+// still knows them.
+func (g *generation) Network(ctx context.Context) (supervisor.Network, error) {
+	g.mu.Lock()
+	known := g.network
+	g.mu.Unlock()
+	if known != nil {
+		return known, nil
+	}
+	var args *boot.CreateLinksAndRoutesArgs
+	err := g.bounded(ctx, askTimeout, "read the network's configuration", func() (err error) {
+		args, err = g.c.GetNetworkConfig()
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	args.FilePayload.Files = nil
+	g.mu.Lock()
+	g.network = args
+	g.mu.Unlock()
+	return args, nil
+}
+
+// networkArgs returns the configuration that Boot was given, with fresh
+// sockets on the container's interfaces, for one Restore. Nil means that
+// gVisor reads the configuration from the namespace.
+func (g *generation) networkArgs() (*boot.CreateLinksAndRoutesArgs, error) {
+	g.mu.Lock()
+	known := g.network
+	g.mu.Unlock()
+	if known == nil {
+		return nil, nil
+	}
+	saved, ok := known.(*boot.CreateLinksAndRoutesArgs)
+	if !ok {
+		return nil, fmt.Errorf("network configuration of type %T", known)
+	}
+	args := *saved
+	args.IsRestore = true
+	for _, link := range args.FDBasedLinks {
+		for range link.NumChannels {
+			f, err := linkSocket(link, g.silence)
+			if err != nil {
+				closeAll(args.FilePayload.Files)
+				return nil, err
+			}
+			args.FilePayload.Files = append(args.FilePayload.Files, f)
+			if err := g.ears.add(link.Name, int(f.Fd())); err != nil {
+				closeAll(args.FilePayload.Files)
+				return nil, err
+			}
+		}
+	}
+	return &args, nil
+}
+
+// allProtocols is ETH_P_ALL in network byte order.
+const allProtocols = unix.ETH_P_ALL>>8 | unix.ETH_P_ALL&0xff<<8
+
+func closeAll(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
+}
+
+// linkSocket opens a packet socket on the link's interface, as gVisor does for
+// a new sandbox. The supervisor is in the container's network namespace. quiet
+// silences it before it is bound; nil doesn't.
+func linkSocket(link boot.FDBasedLink, quiet *silence) (*os.File, error) {
+	iface, err := net.InterfaceByName(link.Name)
+	if err != nil {
+		return nil, fmt.Errorf("find interface %s: %w", link.Name, err)
+	}
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open a packet socket: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "link-"+link.Name)
+	if quiet != nil {
+		if err := quiet.impose(fd); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	if err := bindLink(fd, iface.Index, link); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("bind to interface %s: %w", link.Name, err)
+	}
+	return f, nil
+}
+
+func bindLink(fd, index int, link boot.FDBasedLink) error {
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Protocol: allProtocols, Ifindex: index}); err != nil {
+		return err
+	}
+	// The sandbox expects the header when its predecessor had the host's
+	// segmentation offload.
+	if link.GSOMaxSize > 0 && !link.GVisorGSOEnabled {
+		if err := unix.SetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR, 1); err != nil {
+			return err
+		}
+	}
+	for _, opt := range []int{unix.SO_RCVBUFFORCE, unix.SO_SNDBUFFORCE} {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, opt, linkBuffer); err != nil {
+			return err
+		}
+	}
+	return nil
+}

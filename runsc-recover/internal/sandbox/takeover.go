@@ -1,0 +1,117 @@
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"gvisor.dev/gvisor/pkg/log"
+
+	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/sentry/wire"
+)
+
+// TakeOver implements supervisor.Generation. The lists of connections go from
+// one sandbox to the other in files that nothing here reads.
+func (g *generation) TakeOver(ctx context.Context, stopped supervisor.Generation) error {
+	old, ok := stopped.(*generation)
+	if !ok {
+		return fmt.Errorf("take over from a generation of type %T", stopped)
+	}
+	g.stopped = old
+	if g.known == nil {
+		if err := g.load(func() error { return g.askConnections(ctx) }); err != nil {
+			return err
+		}
+	}
+	touched, err := memfile("connections-touched")
+	if err != nil {
+		return err
+	}
+	defer touched.Close()
+	if err := old.reset(ctx, g.known, touched); err != nil {
+		return err
+	}
+	if st, err := touched.Stat(); err == nil && st.Size() == 0 {
+		return nil
+	}
+	_, err = g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbDrop}, touched)
+	return err
+}
+
+// askConnections learns what the checkpoint knows of connections, ahead of
+// TakeOver, while nobody waits for it.
+func (g *generation) askConnections(ctx context.Context) error {
+	known, err := memfile("connections-known")
+	if err != nil {
+		return err
+	}
+	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbConnections}, known); err != nil {
+		known.Close()
+		return err
+	}
+	g.known = known
+	return nil
+}
+
+// Release implements supervisor.Generation. What arrived since the last sandbox
+// stopped comes after the program runs: it is heard by its stack, not by it.
+func (g *generation) Release(ctx context.Context, r supervisor.Release) error {
+	if err := g.silence.lift(); err != nil {
+		return err
+	}
+	dead := g.missed.take()
+	defer dead.close()
+	dead.cover()
+	if g.stopped != nil {
+		g.stopped.ears.cover()
+	}
+	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRelease, Info: r.Info}); err != nil {
+		return err
+	}
+	g.serves.Store(true)
+	if err := g.deliverMissed(ctx, dead); err != nil {
+		log.Warningf("recover: %v", err)
+	}
+	if g.stopped != nil {
+		go g.deliverLate(ctx)
+	}
+	return nil
+}
+
+// Hangup implements supervisor.Generation: nothing of it is known elsewhere.
+func (g *generation) Hangup(ctx context.Context) error {
+	known, err := memfile("connections-known")
+	if err != nil {
+		return err
+	}
+	defer known.Close()
+	return g.reset(ctx, known, known)
+}
+
+// resetTime is how long a sandbox that has sent resets is kept: they leave
+// through its queues, and some behind a request for a neighbour's address.
+const resetTime = 200 * time.Millisecond
+
+// reset makes the stopped sandbox send resets for the connections that aren't
+// as known has them, and list those in touched.
+func (g *generation) reset(ctx context.Context, known, touched *os.File) error {
+	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbReset}, known, touched)
+	if st, statErr := touched.Stat(); err == nil && (statErr != nil || st.Size() > 0) {
+		g.mu.Lock()
+		g.keepUntil = time.Now().Add(resetTime)
+		g.mu.Unlock()
+	}
+	return err
+}
+
+func memfile(name string) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make file %s: %w", name, err)
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}

@@ -1,0 +1,82 @@
+package supervisor
+
+import (
+	"path/filepath"
+	"testing"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/store"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/sentry/wire"
+)
+
+func TestResumePoint(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
+	manifests := []checkpoint.Manifest{{Seq: 3, TakenAt: at(30)}, {Seq: 5, TakenAt: at(50)}, {Seq: 8, TakenAt: at(80)}}
+	went := func(back checkpoint.Seq, s int) []control.Episode {
+		return []control.Episode{{Attempts: []control.Attempt{{CheckpointSeq: 3, FailedAt: at(10)}}},
+			{Attempts: []control.Attempt{{CheckpointSeq: back, FailedAt: at(s)}}}, {}}
+	}
+	for what, c := range map[string]struct {
+		asked     checkpoint.Seq
+		manifests []checkpoint.Manifest
+		episodes  []control.Episode
+		want      checkpoint.Seq
+		code      oci.Code
+	}{
+		"the newest":                      {manifests: manifests, want: 8},
+		"the one asked for":               {asked: 5, manifests: manifests, episodes: went(3, 90), want: 5},
+		"one that isn't there":            {asked: 4, manifests: manifests, code: oci.CodeCheckpointMissing},
+		"none":                            {code: oci.CodeCheckpointMissing},
+		"a recovery went back since":      {manifests: manifests, episodes: went(5, 90), want: 5},
+		"a recovery went back before":     {manifests: manifests, episodes: went(5, 70), want: 8},
+		"a recovery, its checkpoint gone": {manifests: manifests, episodes: went(4, 90), want: 8},
+	} {
+		got, err := resumePoint(c.asked, c.manifests, c.episodes)
+		if got != c.want || c.code != "" && oci.CodeOf(err) != c.code || c.code == "" && err != nil {
+			t.Errorf("%s: %d, %v", what, got, err)
+		}
+	}
+}
+
+// A container that is brought back goes on from its newest checkpoint, told,
+// with the records that there were.
+func TestBringBack(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		dir := t.TempDir()
+		open := func() *store.Disk {
+			s, err := store.OpenDisk(filepath.Join(dir, "store"), store.Options{GVisorVersion: "g", Arch: "a", ContainerID: "c"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		with := func(r *Resume) func(*EngineOptions) {
+			return func(o *EngineOptions) {
+				o.Store.Close()
+				o.Store, o.Resume, o.EpisodesFile = open(), r, filepath.Join(dir, "episodes.json")
+			}
+		}
+		w := started(t, with(nil))
+		w.run(3 * time.Second)
+		w.gen(1).fail(boom())
+		w.run(10 * time.Second)
+		newest := w.state().LastCheckpoint
+		w.end()
+
+		back := started(t, with(&Resume{}))
+		expect(t, "generation", back.state().Generation, 2)
+		told := back.gen(2).told[0].Info
+		expect(t, "told", told.Failure.Kind, wire.KindSignal)
+		expect(t, "checkpoint", told.CheckpointSeq, uint64(newest))
+		back.run(10 * time.Second)
+		episodes, err := back.service.Episodes(t.Context())
+		if err != nil || len(episodes) != 2 || episodes[1].Episode != 2 || episodes[1].Outcome != "recovered" {
+			t.Errorf("records: %+v, %v", episodes, err)
+		}
+		expect(t, "checkpoints go on", back.state().LastCheckpoint > newest, true)
+		back.end()
+	})
+}

@@ -1,0 +1,136 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/cgroups/v3"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+)
+
+const cgroupMount = "/sys/fs/cgroup"
+
+// errNoCgroup says that the container has no cgroup of its own.
+var errNoCgroup = errors.New("container has no cgroup")
+
+// containerCgroup is the container's cgroup, made before any sandbox so that
+// gVisor takes it for somebody else's. The supervisor and its sandboxes are
+// in it.
+type containerCgroup interface {
+	update(res *specs.LinuxResources) error
+	stats() (control.Stats, error)
+	memory() (memoryUse, error)
+}
+
+// cgroupsPath is the spec's, or the one that runc takes when the spec has
+// none; empty where there are no cgroups to have one in.
+func cgroupsPath(spec *specs.Spec, id string, useSystemd bool) string {
+	switch {
+	case spec.Linux == nil:
+		return ""
+	case spec.Linux.CgroupsPath != "":
+		return spec.Linux.CgroupsPath
+	case cgroups.Mode() == cgroups.Unavailable:
+		return ""
+	case useSystemd:
+		return "system.slice:runsc-recover:" + id
+	}
+	return "/" + id
+}
+
+// cgroupPlan is where the container's cgroup will be.
+type cgroupPlan struct {
+	path        string // in each hierarchy; empty when there can be none
+	slice, unit string // systemd's names, or empty
+}
+
+func planCgroup(spec *specs.Spec, id string, useSystemd bool) (cgroupPlan, error) {
+	if spec.Linux != nil {
+		if err := checkUnified(spec.Linux.Resources, cgroups.Mode()); err != nil {
+			return cgroupPlan{}, err
+		}
+	}
+	asked := cgroupsPath(spec, id, useSystemd)
+	if asked == "" {
+		return cgroupPlan{}, nil
+	}
+	if !useSystemd {
+		return cgroupPlan{path: filepath.Join("/", asked)}, nil
+	}
+	slice, unit, err := parseSystemdPath(asked)
+	if err != nil {
+		return cgroupPlan{}, err
+	}
+	return cgroupPlan{path: filepath.Join(expandSlice(slice), unit), slice: slice, unit: unit}, nil
+}
+
+// checkUnified refuses limits by the names of cgroup v2's files where there are
+// none.
+func checkUnified(res *specs.LinuxResources, mode cgroups.CGMode) error {
+	if res == nil || len(res.Unified) == 0 || mode == cgroups.Unified {
+		return nil
+	}
+	return oci.Errorf(oci.CodeConfigInvalid, "invalid configuration: linux.resources.unified needs cgroup v2")
+}
+
+// dirs are the host directories that make the cgroup up, once it is made.
+func (p cgroupPlan) dirs() ([]string, error) {
+	switch {
+	case p.path == "":
+		return nil, nil
+	case cgroups.Mode() == cgroups.Unified:
+		return []string{filepath.Join(cgroupMount, p.path)}, nil
+	case cgroups.Mode() == cgroups.Unavailable:
+		return nil, nil
+	}
+	controllers, err := mountedControllers()
+	if err != nil {
+		return nil, fmt.Errorf("list cgroup controllers: %w", err)
+	}
+	var dirs []string
+	for _, c := range controllers {
+		if c, ok := c.(interface{ Path(string) string }); ok {
+			dirs = append(dirs, c.Path(p.path))
+		}
+	}
+	return dirs, nil
+}
+
+// join makes the cgroup and moves pid into it. A nil result without an error
+// means that there can be none. After an error it is for Cleanup.
+func (p cgroupPlan) join(ctx context.Context, res *specs.LinuxResources, pid int) (containerCgroup, error) {
+	if p.path == "" {
+		return nil, nil
+	}
+	if cgroups.Mode() == cgroups.Unified {
+		return p.joinUnified(res, pid)
+	}
+	return p.joinLegacy(ctx, res, pid)
+}
+
+// removeCgroupDirs removes the directories, deepest first. Those that are gone
+// or still populated are left, and the latter reported.
+func removeCgroupDirs(dirs []string) error {
+	var errs []error
+	for _, d := range dirs {
+		var below []string
+		filepath.WalkDir(d, func(p string, e os.DirEntry, err error) error {
+			if err == nil && e.IsDir() {
+				below = append(below, p)
+			}
+			return nil
+		})
+		for i := len(below) - 1; i >= 0; i-- {
+			if err := os.Remove(below[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, fmt.Errorf("remove cgroup: %w", err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

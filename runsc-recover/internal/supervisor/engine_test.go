@@ -1,0 +1,319 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/policy"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/sentry/wire"
+)
+
+// scenario runs f in a bubble whose time is fake.
+func scenario(t *testing.T, f func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, f)
+}
+
+func boom() wire.Failure {
+	return wire.Failure{Kind: wire.KindReported, Code: 7, Key: 0xb00, Message: "boom", PID: 1, TID: 1, Program: "prog"}
+}
+
+func expect[T comparable](t *testing.T, what string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", what, got, want)
+	}
+}
+
+func TestFailureIsRolledBackAndTold(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(1500 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+
+		g := w.gen(2)
+		if len(g.told) != 1 {
+			t.Fatalf("copy was told %d times", len(g.told))
+		}
+		info := g.told[0].Info
+		expect(t, "level", info.Level, 1)
+		expect(t, "attempt", info.Attempt, 1)
+		expect(t, "message", info.Failure.Message, "boom")
+		expect(t, "checkpoint told", info.CheckpointSeq, uint64(g.restored))
+		if info.FailureAfter <= 0 || info.FailureAfter > time.Second {
+			t.Errorf("failure lies %v ahead", info.FailureAfter)
+		}
+		expect(t, "network handed on", g.opts.Network, Network("the network"))
+		expect(t, "status", w.state().Status, "running")
+		expect(t, "phase", w.state().Phase, "probation")
+		expect(t, "generation", w.state().Generation, 2)
+		w.run(2 * settleTime)
+		if i, j := slices.Index(w.did(), "release 2"), slices.Index(w.did(), "destroy 1"); i < 0 || j < i {
+			t.Errorf("the failed sandbox must outlive the copy's release: %v", w.did())
+		}
+		w.run(5 * time.Second)
+		expect(t, "phase", w.state().Phase, "running")
+		eps := w.episodes()
+		if len(eps) != 1 || len(eps[0].Attempts) != 1 {
+			t.Fatalf("episodes: %+v", eps)
+		}
+		expect(t, "episode", eps[0].Outcome, "recovered")
+		expect(t, "attempt", eps[0].Attempts[0].Outcome, "recovered")
+		expect(t, "key", eps[0].Key, "0000000000000b00")
+		w.end()
+	})
+}
+
+func TestCoincidingFailureEscalates(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.program = func(g *fakeGen) {
+			time.Sleep(3500*time.Millisecond - time.Duration(max(0, int(g.restored)-1))*time.Second)
+			if g.number < 4 {
+				g.fail(boom())
+			}
+		}
+		w.start()
+		w.run(20 * time.Second)
+		for n, level := range map[int]uint32{2: 1, 3: 2, 4: 3} {
+			expect(t, fmt.Sprint("level of ", n), w.gen(n).told[0].Info.Level, level)
+		}
+		expect(t, "second try of the newest", w.gen(3).restored, w.gen(2).restored)
+		if w.gen(4).restored >= w.gen(3).restored {
+			t.Errorf("third attempt went back to %d, second to %d", w.gen(4).restored, w.gen(3).restored)
+		}
+		eps := w.episodes()
+		expect(t, "episodes", len(eps), 1)
+		var outcomes []string
+		for _, a := range eps[0].Attempts {
+			outcomes = append(outcomes, a.Outcome)
+		}
+		expect(t, "outcomes", strings.Join(outcomes, " "), "coinciding coinciding recovered")
+		w.end()
+	})
+}
+
+// On the host's network a copy can only listen where the failed one did when
+// that is gone.
+func TestHostNetworkEndsTheFailedFirst(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, func(o *EngineOptions) { o.HostNetwork = true })
+		w.run(1500 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		did := w.did()
+		if i, j := slices.Index(did, "destroy 1"), slices.Index(did, "restore 2 from 2"); i < 0 || j < i {
+			t.Errorf("order: %v", did)
+		}
+		expect(t, "status", w.state().Status, "running")
+		expect(t, "told", len(w.gen(2).told), 1)
+		w.end()
+	})
+}
+
+func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t, func(o *EngineOptions) { o.Config.MaxAttempts = 2 })
+		w.program = func(g *fakeGen) {
+			g.refused = func() { g.exit(Exit{Status: 139}) }
+			time.Sleep(time.Second)
+			g.fail(wire.Failure{Kind: wire.KindSignal, Signo: 11, Key: 5})
+		}
+		w.start()
+		st, err := w.service.Wait(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "status", st.Status, 139)
+		expect(t, "exit of the loop", (<-w.exit).Status, 139)
+		expect(t, "saved status", w.last.Status, oci.StatusStopped)
+		eps := w.episodes()
+		expect(t, "outcome", eps[0].Outcome, "exhausted")
+		expect(t, "attempts", len(eps[0].Attempts), 2)
+	})
+}
+
+func TestExhaustedRestartsAfresh(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t, func(o *EngineOptions) {
+			o.Config.MaxAttempts = 1
+			o.Config.Exhausted = policy.ExhaustedRestart
+		})
+		w.program = func(g *fakeGen) {
+			time.Sleep(time.Second)
+			if g.number < 3 {
+				g.fail(boom())
+			}
+		}
+		w.start()
+		w.run(4 * time.Second)
+		expect(t, "third generation starts from the bundle", slices.Contains(w.did(), "start 3"), true)
+		expect(t, "its checkpoints are its own", w.state().LastCheckpoint > w.gen(2).restored, true)
+		expect(t, "phase", w.state().Phase, "running")
+		w.end()
+	})
+}
+
+func TestNoCheckpointMeansRefusal(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
+		w.gen(1).fail(boom())
+		expect(t, "status", (<-w.exit).Status, 1)
+	})
+}
+
+func TestRecoveryDisabled(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, func(o *EngineOptions) { o.Config.Enabled = false })
+		w.run(3 * time.Second)
+		expect(t, "checkpoints", w.state().LastCheckpoint, 0)
+		w.gen(1).send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
+		synctest.Wait()
+		expect(t, "program's request is answered", len(w.gen(1).answers), 1)
+		expect(t, "with an error", w.gen(1).answers[0] != nil, true)
+		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
+		w.gen(1).fail(boom())
+		expect(t, "status", (<-w.exit).Status, 1)
+	})
+}
+
+func TestDamagedCheckpointIsSkipped(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(2500 * time.Millisecond)
+		newest := w.state().LastCheckpoint
+		w.store.set(func(s *flakyStore) { s.damaged = map[checkpoint.Seq]bool{newest: true} })
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "restored", w.gen(w.state().Generation).restored, newest-1)
+		a := w.episodes()[0].Attempts
+		expect(t, "attempts", len(a), 2)
+		expect(t, "first outcome", a[0].Outcome, "failed")
+		if !strings.Contains(strings.Join(a[0].Reasons, "\n"), "damaged") {
+			t.Errorf("reasons don't tell of the damage: %q", a[0].Reasons)
+		}
+		w.end()
+	})
+}
+
+func TestCopyThatCannotBeMade(t *testing.T) {
+	for name, breakIt := range map[string]func(*fakeGen){
+		"restore": func(g *fakeGen) { g.restErr = errors.New("no") },
+		"release": func(g *fakeGen) { g.relErr = ErrGone },
+	} {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(t *testing.T) {
+				w := newWorld(t)
+				boot := w.engine.opts.Boot
+				w.engine.opts.Boot = func(ctx context.Context, o BootOptions) (Generation, error) {
+					g, err := boot(ctx, o)
+					if o.Number == 2 {
+						breakIt(g.(*fakeGen))
+					}
+					return g, err
+				}
+				w.start()
+				w.run(1500 * time.Millisecond)
+				w.gen(1).fail(boom())
+				w.run(10 * time.Millisecond)
+				expect(t, "generation", w.state().Generation, 3)
+				expect(t, "broken copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
+				expect(t, "attempts", len(w.episodes()[0].Attempts), 2)
+				w.end()
+			})
+		})
+	}
+}
+
+func TestSandboxDeathIsRolledBack(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, func(o *EngineOptions) { o.OOMKills = func() uint64 { return 1 } })
+		w.run(1500 * time.Millisecond)
+		w.gen(1).exit(Exit{Crashed: true, Err: ErrGone})
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		expect(t, "kind", w.episodes()[0].Kind, "out of memory")
+		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
+		synctest.Wait()
+		told := w.gen(3).told[0].Info.Failure
+		expect(t, "kind told", told.Kind, wire.KindSignal)
+		expect(t, "signal told", told.Signo, 9)
+		w.end()
+	})
+}
+
+func TestProgramExitEndsTheContainer(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(time.Second)
+		w.gen(1).exit(Exit{Status: 3})
+		expect(t, "status", (<-w.exit).Status, 3)
+		_, err := w.service.State(t.Context())
+		expect(t, "asking a stopped container", errors.Is(err, oci.ErrNotRunning), true)
+		expect(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), oci.ErrNotRunning), true)
+	})
+}
+
+func TestStartTwice(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		err := w.service.Start(t.Context())
+		expect(t, "code", oci.CodeOf(err), oci.CodeNotCreated)
+		w.end()
+	})
+}
+
+func TestFailedStartEndsTheContainer(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t, func(o *EngineOptions) {
+			o.BeforeStart = func(context.Context) error { return errors.New("hook") }
+		})
+		if err := w.service.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "hook") {
+			t.Errorf("start: %v", err)
+		}
+		expect(t, "status", (<-w.exit).Status, 1)
+		expect(t, "destroyed", slices.Contains(w.did(), "destroy 1"), true)
+	})
+}
+
+func TestOperatorsKillIsNoFailure(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(1500 * time.Millisecond)
+		g := w.gen(1)
+		g.refused = func() { g.exit(Exit{Status: 143}) }
+		if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: sigTerm}); err != nil {
+			t.Fatal(err)
+		}
+		g.fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
+		expect(t, "status", (<-w.exit).Status, 143)
+		expect(t, "episodes", len(w.episodes()), 0)
+	})
+}
+
+func TestSignalLongBeforeIsNoExcuse(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: sigTerm}); err != nil {
+			t.Fatal(err)
+		}
+		w.run(explainTime + time.Second)
+		w.gen(1).fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		w.end()
+	})
+}

@@ -1,0 +1,69 @@
+package supervisor
+
+import (
+	"context"
+
+	"runsc-recover/oci"
+)
+
+// Hooks run once for the container, not once for a sandbox, and in the
+// network namespace that the creator was called in.
+
+func (s *supervisor) inRuntimeNamespace(f func() error) error {
+	return onOwnThread(func() (err error) {
+		if s.network != (netPlan{}) { // else it is ours too
+			err = setNetNS(s.hostNS)
+		}
+		if err == nil {
+			s.shield.expose(func() { err = f() })
+		}
+		return err
+	})
+}
+
+func (s *supervisor) runCreateHooks(ctx context.Context) error {
+	h := s.bundle.Spec.Hooks
+	if h == nil {
+		return nil
+	}
+	//lint:ignore SA1019 engines still use them
+	prestart := h.Prestart
+	if len(prestart)+len(h.CreateRuntime)+len(h.CreateContainer) == 0 {
+		return nil
+	}
+	state := s.base.Spec("creating")
+	return s.inRuntimeNamespace(func() error {
+		if err := oci.RunHooks(ctx, "prestart", prestart, state); err != nil {
+			return err
+		}
+		if err := oci.RunHooks(ctx, "createRuntime", h.CreateRuntime, state); err != nil {
+			return err
+		}
+		return oci.RunHooks(ctx, "createContainer", h.CreateContainer, state)
+	})
+}
+
+// runStartHooks runs what must succeed before the program starts.
+func (s *supervisor) runStartHooks(ctx context.Context) error {
+	h := s.bundle.Spec.Hooks
+	if h == nil || len(h.StartContainer) == 0 {
+		return nil
+	}
+	return s.inRuntimeNamespace(func() error {
+		return oci.RunHooks(ctx, "startContainer", h.StartContainer, s.base.Spec(oci.StatusCreated))
+	})
+}
+
+// runPoststartHooks runs what may fail without harm.
+func (s *supervisor) runPoststartHooks(ctx context.Context) {
+	h := s.bundle.Spec.Hooks
+	if h == nil || len(h.Poststart) == 0 {
+		return
+	}
+	err := s.inRuntimeNamespace(func() error {
+		return oci.RunAllHooks(ctx, "poststart", h.Poststart, s.base.Spec(oci.StatusRunning))
+	})
+	if err != nil {
+		s.log.Warn("poststart hooks", "error", err)
+	}
+}

@@ -1,0 +1,166 @@
+package supervisor
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/sentry/wire"
+)
+
+const (
+	// maxEpisodes is how many records are kept: the newest.
+	maxEpisodes = 1000
+	// maxJournal bounds what is read of a journal's file.
+	maxJournal = 64 << 20
+	// maxProgramName bounds a program's name in a record, in bytes.
+	maxProgramName = 256
+	// maxReason bounds a reason that quotes an error, in bytes.
+	maxReason = 1024
+)
+
+// journal is the record of a container's episodes, in memory and in the state
+// directory, where it outlives the supervisor. It belongs to the engine's loop.
+type journal struct {
+	path     string
+	episodes []control.Episode
+	dirty    bool
+}
+
+// LoadEpisodes reads the records that a supervisor left at path, none when
+// there is no such file.
+func LoadEpisodes(path string) ([]control.Episode, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open episode records: %w", err)
+	}
+	defer f.Close()
+	var episodes []control.Episode
+	if err := json.NewDecoder(io.LimitReader(f, maxJournal)).Decode(&episodes); err != nil {
+		return nil, fmt.Errorf("decode episode records: %w", err)
+	}
+	return episodes, nil
+}
+
+// save writes the records if they have changed.
+func (j *journal) save() error {
+	if !j.dirty {
+		return nil
+	}
+	b, err := json.Marshal(j.episodes)
+	if err != nil {
+		return fmt.Errorf("encode episode records: %w", err)
+	}
+	if err := oci.WriteFile(j.path, b); err != nil {
+		return fmt.Errorf("save episode records: %w", err)
+	}
+	j.dirty = false
+	return nil
+}
+
+// open returns the open episode, or nil.
+func (j *journal) open() *control.Episode {
+	if n := len(j.episodes); n > 0 && j.episodes[n-1].EndedAt.IsZero() {
+		return &j.episodes[n-1]
+	}
+	return nil
+}
+
+// attempt returns the last attempt of the open episode, or nil.
+func (j *journal) attempt() *control.Attempt {
+	ep := j.open()
+	if ep == nil || len(ep.Attempts) == 0 {
+		return nil
+	}
+	return &ep.Attempts[len(ep.Attempts)-1]
+}
+
+func (j *journal) beginEpisode(a rollback.BeginEpisode, f wire.Failure, now time.Time) {
+	j.episodes = append(j.episodes, control.Episode{
+		Episode:   a.Episode,
+		Kind:      f.Kind.String(),
+		Code:      f.Code,
+		Signal:    f.Signo,
+		Message:   bound(f.Message, wire.MaxFailureMessage),
+		Key:       fmt.Sprintf("%016x", f.Key),
+		PID:       f.PID,
+		TID:       f.TID,
+		Program:   bound(f.Program, maxProgramName),
+		FaultIP:   fmt.Sprintf("%#x", f.FaultIP),
+		FaultAddr: fmt.Sprintf("%#x", f.FaultAddr),
+		FailedAt:  now,
+		Outcome:   string(rollback.OutcomeOpen),
+		Attempts:  []control.Attempt{},
+	})
+	if extra := len(j.episodes) - maxEpisodes; extra > 0 {
+		j.episodes = append(j.episodes[:0], j.episodes[extra:]...)
+	}
+	j.dirty = true
+}
+
+func (j *journal) beginAttempt(a rollback.BeginAttempt, failedAt time.Time, stop time.Duration) {
+	ep := j.open()
+	if ep == nil {
+		return
+	}
+	ep.Attempts = append(ep.Attempts, control.Attempt{
+		Attempt:       a.Attempt,
+		Level:         a.Level,
+		CheckpointSeq: a.Seq,
+		Outcome:       string(rollback.OutcomeOpen),
+		Reasons:       append([]string{}, a.Reasons...),
+		FailedAt:      failedAt,
+		StopMS:        milliseconds(stop),
+	})
+	j.dirty = true
+}
+
+// restored notes how long the attempt's copy took to make, and of what it was.
+func (j *journal) restored(d time.Duration, c madeCopy) {
+	if at := j.attempt(); at != nil {
+		at.RestoreMS, at.Standby, j.dirty = milliseconds(d), string(c.standby), true
+		at.Reasons = append(at.Reasons, c.reasons...)
+	}
+}
+
+// released notes how long its release took.
+func (j *journal) released(d time.Duration) {
+	if at := j.attempt(); at != nil {
+		at.InterruptMS, j.dirty = milliseconds(d), true
+	}
+}
+
+func (j *journal) endAttempt(a rollback.EndAttempt) {
+	if at := j.attempt(); at != nil {
+		at.Outcome = string(a.Outcome)
+		at.Reasons = append(at.Reasons, a.Reasons...)
+		j.dirty = true
+	}
+}
+
+func (j *journal) endEpisode(a rollback.EndEpisode, now time.Time) {
+	if ep := j.open(); ep != nil {
+		ep.Outcome = string(a.Outcome)
+		ep.Reasons = append(ep.Reasons, a.Reasons...)
+		ep.EndedAt = now
+		j.dirty = true
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// bound makes a string from the sandbox safe to keep: valid UTF-8, at most n
+// bytes.
+func bound(s string, n int) string {
+	return strings.ToValidUTF8(s[:min(len(s), n)], "?")
+}

@@ -1,0 +1,332 @@
+package supervisor
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/sirupsen/logrus"
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+)
+
+// answerGrace is how long those who wait for the container's end have to be
+// told before the supervisor exits.
+const answerGrace = time.Second
+
+// gcPercent is how much garbage the supervisor has beside what it needs: there
+// is one for each container, and it allocates little.
+const gcPercent = 40
+
+// MainOptions is what the supervise command is wired with.
+type MainOptions struct {
+	// NewBooter returns the sandbox layer for the container's options.
+	NewBooter     func(SpawnOptions) Booter
+	GVisorVersion string
+}
+
+// Main is the supervisor: it makes the container that its creator describes,
+// owns it to its end and returns its exit status, with which the process has
+// to exit. It writes nothing to its stdio, which is the container's.
+//
+// Preconditions: the caller's goroutine is locked to the process's first
+// thread.
+func Main(ctx context.Context, opts MainOptions) int {
+	first := &LastingThread{calls: make(chan func())}
+	status := make(chan int)
+	go func() { status <- own(ctx, opts, first) }()
+	for {
+		select {
+		case f := <-first.calls:
+			f()
+		case st := <-status:
+			return st
+		}
+	}
+}
+
+// own is Main, beside the first thread.
+func own(ctx context.Context, opts MainOptions, first *LastingThread) int {
+	debug.SetGCPercent(gcPercent)
+	handshake := os.NewFile(fdHandshake, "handshake")
+	lock := os.NewFile(fdLock, "lock")
+	var s supervisor
+	if err := readMessage(handshake, &s.opts); err != nil {
+		return 1
+	}
+	s.main, s.first = opts, first
+	err := s.create(ctx)
+	reply := created{Pid: os.Getpid(), Warnings: s.notes, Error: control.Classify(err)}
+	err = errors.Join(err, sendReply(handshake, reply))
+	if err != nil {
+		// Nobody knows of the container: it must not be.
+		s.abandon(ctx, err)
+		return 1
+	}
+	handshake.Close()
+	lock.Close()
+	if err := unmapProgram(); err != nil {
+		s.log.Warn("unmap what is no longer needed", "error", err)
+	}
+	return s.serve(ctx)
+}
+
+func sendReply(handshake *os.File, r created) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode handshake: %w", err)
+	}
+	if _, err := handshake.Write(append(b, '\n')); err != nil {
+		return fmt.Errorf("answer creator: %w", err)
+	}
+	return nil
+}
+
+// supervisor is the process's own state; the container's is the engine's.
+type supervisor struct {
+	opts    SpawnOptions
+	main    MainOptions
+	log     *slog.Logger
+	hostNS  *os.File
+	files   map[int]*os.File // preserved descriptors by the program's number
+	bundle  *oci.Bundle
+	network netPlan
+	claims  claims
+	before  netSnapshot // of the namespace, before a sandbox took it
+	notes   []string    // warnings for the creator
+	spec    *specs.Spec // as generations get it
+	plan    cgroupPlan
+	cgroup  containerCgroup // nil when it has none
+	base    oci.State       // as first written; immutable
+	store   checkpoint.Store
+	engine  *Engine
+	server  *http.Server
+	thread  atomic.Pointer[LastingThread]
+	first   *LastingThread // the process's first
+	shield  *oomShield
+	booting atomic.Int32
+	latest  atomic.Pointer[Snapshot]
+}
+
+// create brings the container to the state created.
+func (s *supervisor) create(ctx context.Context) error {
+	for _, step := range []func(context.Context) error{
+		s.adoptDescriptors,
+		s.openLog,
+		s.loadBundle,
+		s.warnOfSpec,
+		s.settleNetwork,
+		s.describe,
+		s.joinCgroup,
+		s.openTerminal,
+		s.runCreateHooks,
+		s.showRoot,
+		s.dropPrivileges,
+		s.makeEngine,
+		s.listen,
+		s.writePidFile,
+	} {
+		if err := step(ctx); err != nil {
+			if s.log != nil {
+				s.log.Error("create container", "error", err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// adoptDescriptors takes over what was inherited, which no child of ours may
+// inherit by accident.
+func (s *supervisor) adoptDescriptors(context.Context) error {
+	unix.CloseOnExec(fdHandshake)
+	unix.CloseOnExec(fdHostNetNS)
+	unix.CloseOnExec(fdLock)
+	s.hostNS = os.NewFile(fdHostNetNS, "host network namespace")
+	s.files = make(map[int]*os.File)
+	for i := range s.opts.PreserveFDs {
+		unix.CloseOnExec(fdFirstExtra + i)
+		s.files[3+i] = os.NewFile(uintptr(fdFirstExtra+i), "preserved "+strconv.Itoa(3+i))
+	}
+	if err := appendOutput(); err != nil {
+		return err
+	}
+	s.shield = raiseShield("/proc/self/oom_score_adj")
+	return becomeSubreaper()
+}
+
+func (s *supervisor) openLog(context.Context) error {
+	f, err := os.OpenFile(logFile(s.opts), os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return fmt.Errorf("open log: %w", err)
+	}
+	s.log = newLogger(f, s.opts.LogFormat, s.opts.Debug).With("container", s.opts.ID)
+	// What handles cgroups would log to standard error, which is the program's.
+	logrus.SetOutput(io.Discard)
+	return nil
+}
+
+func (s *supervisor) loadBundle(context.Context) (err error) {
+	if s.bundle, err = oci.LoadBundle(s.opts.Path); err != nil {
+		return err
+	}
+	if err := errors.Join(s.addNotifySocket(), s.confinePaths()); err != nil {
+		return err
+	}
+	s.network = planNetwork(s.bundle.Spec, s.opts.Rootless)
+	s.spec = withHostname(withSupervisorNetNS(withoutUserNS(s.bundle.Spec, s.opts), s.network, os.Getpid()), os.Hostname)
+	return nil
+}
+
+// confinePaths mounts something over what the program isn't to see or change.
+func (s *supervisor) confinePaths() error {
+	mask := s.opts.Dir.MaskFile()
+	mounts := s.bundle.ConfinedPaths(mask)
+	if len(mounts) == 0 {
+		return nil
+	}
+	if err := os.WriteFile(mask, nil, 0o444); err != nil {
+		return fmt.Errorf("make mask: %w", err)
+	}
+	s.bundle.Spec.Mounts = append(s.bundle.Spec.Mounts, mounts...)
+	return nil
+}
+
+func (s *supervisor) joinCgroup(ctx context.Context) (err error) {
+	if n := populated(s.base.CgroupPaths); n > 0 {
+		s.warn(fmt.Sprintf("container's cgroup is not empty: %d process(es) found", n), "")
+	}
+	if l := s.bundle.Spec.Linux; l != nil {
+		s.cgroup, err = s.plan.join(ctx, l.Resources, os.Getpid())
+	}
+	return err
+}
+
+func (s *supervisor) openTerminal(context.Context) error {
+	p := s.bundle.Spec.Process
+	if !p.Terminal {
+		return nil
+	}
+	if s.opts.ConsoleSocket == "" {
+		return oci.Errorf(oci.CodeRequest, "cannot allocate tty without a console socket")
+	}
+	return openConsole(s.opts.ConsoleSocket, p.ConsoleSize)
+}
+
+// describe writes the first state.json, before there is anything outside the
+// state directory to clean up.
+func (s *supervisor) describe(context.Context) error {
+	self, err := oci.FindProcess(os.Getpid())
+	if err != nil {
+		return fmt.Errorf("find own process: %w", err)
+	}
+	spec := s.bundle.Spec
+	s.base = oci.State{
+		Version:     oci.StateVersion,
+		OCIVersion:  spec.Version,
+		ID:          s.opts.ID,
+		Status:      oci.StatusCreated,
+		Bundle:      s.bundle.Path,
+		Rootfs:      s.bundle.Rootfs,
+		Created:     time.Now().UTC(),
+		Annotations: spec.Annotations,
+		Owner:       s.opts.Owner,
+		Terminal:    spec.Process.Terminal,
+		Supervisor:  self,
+		Policy:      s.opts.Policy,
+		Hooks:       spec.Hooks,
+	}
+	if !s.opts.Rootless {
+		if s.plan, err = planCgroup(spec, s.opts.ID, s.opts.SystemdCgroup); err != nil {
+			return err
+		}
+	}
+	dirs, err := s.plan.dirs()
+	switch {
+	case err != nil:
+		return err
+	case frozen(dirs): // it stays as it was found
+		return oci.Errorf(oci.CodeConfigInvalid, "container's cgroup unexpectedly frozen")
+	}
+	s.base.CgroupPaths = dirs
+	s.base.SystemdUnit = s.plan.unit
+	return s.base.Save(s.opts.Dir)
+}
+
+func (s *supervisor) listen(context.Context) error {
+	l, err := control.Listen(s.opts.Dir.ControlSocket())
+	if err != nil {
+		return err
+	}
+	s.server = control.NewServer(&Service{engine: s.engine, cgroup: s.cgroup})
+	go s.server.Serve(l)
+	return nil
+}
+
+func (s *supervisor) writePidFile(context.Context) error {
+	if s.opts.PidFile == "" {
+		return nil
+	}
+	if err := oci.WriteFile(s.opts.PidFile, []byte(strconv.Itoa(os.Getpid()))); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
+}
+
+// serve owns the created container to its end.
+func (s *supervisor) serve(ctx context.Context) int {
+	helpers, stop := context.WithCancel(ctx)
+	defer stop()
+	go reap(helpers, s.keepsStatus)
+	go s.forwardSignals(helpers)
+	exit := s.engine.Run(ctx)
+	s.leaveNetwork()
+	s.closeServer()
+	s.log.Info("supervisor exits", "status", exit.Status)
+	return exit.Status
+}
+
+// keepsStatus reports whether somebody else waits for a child.
+func (s *supervisor) keepsStatus(pid int) bool {
+	snap := s.latest.Load()
+	return s.booting.Load() > 0 || snap != nil && snap.owns(pid)
+}
+
+// closeServer lets those who waited for the end hear of it.
+func (s *supervisor) closeServer() {
+	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
+	defer cancel()
+	if err := s.server.Shutdown(ctx); err != nil {
+		s.server.Close()
+	}
+}
+
+// abandon ends a container that could not be created. What is on the disk is
+// the creator's to clean up.
+func (s *supervisor) abandon(ctx context.Context, why error) {
+	if s.log != nil {
+		s.log.Error("abandon container", "error", why)
+	}
+	if s.engine == nil {
+		return
+	}
+	ended, cancel := context.WithCancel(ctx)
+	cancel()
+	s.engine.Run(ended)
+	if s.server != nil {
+		s.closeServer()
+	}
+}

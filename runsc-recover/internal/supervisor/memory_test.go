@@ -1,0 +1,137 @@
+package supervisor
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/checkpoint/policy"
+)
+
+// TestProgramFindsItsMemory changes the limit before a rollback: the copy must
+// find what holds now.
+func TestProgramFindsItsMemory(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		cg := &fakeCgroup{}
+		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.memory })
+		w.service.cgroup = cg
+		limit := func(mib int64) *specs.LinuxMemory {
+			mib <<= 20
+			return &specs.LinuxMemory{Limit: &mib}
+		}
+		if err := cg.update(&specs.LinuxResources{Memory: limit(64)}); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.run(1500 * time.Millisecond)
+		expect(t, "update", w.service.Update(t.Context(), specs.LinuxResources{Memory: limit(80)}), nil)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		var sizes []string
+		for _, line := range w.did() {
+			if strings.Contains(line, "MiB") {
+				sizes = append(sizes, line)
+			}
+		}
+		expect(t, "sizes", strings.Join(sizes, ", "), "1 has 64 MiB, 1 has 80 MiB, 2 has 80 MiB")
+		w.end()
+	})
+}
+
+// fakeCgroup keeps its memory limit, and says that so much is used of it.
+type fakeCgroup struct {
+	containerCgroup
+	limit, used atomic.Uint64
+}
+
+func (c *fakeCgroup) update(r *specs.LinuxResources) error {
+	c.limit.Store(uint64(*r.Memory.Limit))
+	return nil
+}
+
+func (c *fakeCgroup) memory() (memoryUse, error) {
+	return memoryUse{used: c.used.Load(), limit: c.limit.Load()}, nil
+}
+
+// TestProgramNeedsTheRoom: a program that grows to its limit finds all of it,
+// and is protected again when it has become smaller.
+func TestProgramNeedsTheRoom(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		cg := &fakeCgroup{}
+		cg.limit.Store(512 << 20)
+		w := started(t, warm, func(o *EngineOptions) { o.Memory = cg.memory })
+		w.run(1500 * time.Millisecond)
+		expect(t, "standby", w.state().Standby.Kind, policy.StandbyWarm)
+		if len(w.kept()) < 2 {
+			t.Fatalf("checkpoints %v", w.kept())
+		}
+		cg.used.Store(500 << 20)
+		w.run(200 * time.Millisecond)
+		expect(t, "checkpoints", len(w.kept()), 0)
+		expect(t, "standby", w.state().Standby.Kind, policy.StandbyCold)
+		expect(t, "problem", w.state().CheckpointError, memoryGone)
+		w.run(10 * time.Second)
+		expect(t, "checkpoints later", len(w.kept()), 0)
+		cg.used.Store(100 << 20)
+		w.run(60 * time.Second)
+		if len(w.kept()) == 0 {
+			t.Errorf("none is taken when there is room again: %q", w.state().CheckpointError)
+		}
+		w.end()
+	})
+}
+
+// TestRecoveryNeedsTheRoom: what a recovery goes back to stays.
+func TestRecoveryNeedsTheRoom(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		cg := &fakeCgroup{}
+		cg.limit.Store(512 << 20)
+		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.memory })
+		w.restoresTake(time.Second)
+		w.start()
+		w.run(1500 * time.Millisecond)
+		newest := w.state().LastCheckpoint
+		w.gen(1).fail(boom())
+		cg.used.Store(500 << 20)
+		w.run(500 * time.Millisecond)
+		kept := w.kept()
+		if len(kept) != 1 || kept[0].Seq != newest {
+			t.Errorf("kept %v, want %d alone", kept, newest)
+		}
+		w.run(time.Second)
+		expect(t, "restored", w.gen(2).restored, newest)
+		expect(t, "kept when the copy has all of it", len(w.kept()), 0)
+		w.end()
+	})
+}
+
+func TestUsableMemory(t *testing.T) {
+	expect(t, "no limit", usableMemory(0, 8), 8)
+	expect(t, "limit", usableMemory(3, 8), 3)
+	expect(t, "limit beyond the host's memory", usableMemory(9, 8), 8)
+}
+
+func TestLegacyMemory(t *testing.T) {
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"memory.usage_in_bytes": "1000\n",
+		"memory.stat":           "cache 1\nhierarchical_memory_limit 5000\ntotal_inactive_file 100\ntotal_active_file 200\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	use, err := legacyMemory(dir).read()
+	expect(t, "error", err, nil)
+	expect(t, "use", use, memoryUse{used: 700, limit: 5000})
+	if _, err := legacyMemory("").read(); !errors.Is(err, errNoMemoryController) {
+		t.Errorf("without the controller: %v", err)
+	}
+}

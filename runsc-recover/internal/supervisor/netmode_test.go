@@ -1,0 +1,41 @@
+package supervisor
+
+import (
+	"testing"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci"
+)
+
+func TestNetworkMode(t *testing.T) {
+	with := func(path string) *specs.Spec {
+		return &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: path}}}}
+	}
+	none := &specs.Spec{Linux: &specs.Linux{}}
+	for _, c := range []struct {
+		name     string
+		spec     *specs.Spec
+		mode     string
+		rootless bool
+		want     string
+		code     oci.Code
+	}{
+		{"a namespace of its own", with(""), "sandbox", false, "sandbox", ""},
+		{"no namespace of its own", none, "sandbox", false, "host", ""},
+		{"the creator's by path", with(currentNetNS), "sandbox", false, "host", ""},
+		{"a path that isn't there", with("/no/such/file"), "sandbox", false, "", oci.CodeConfigInvalid},
+		{"a stack of its own without privileges", with(""), "sandbox", true, "", oci.CodeUnsupported},
+		{"the host's without privileges", none, "sandbox", true, "host", ""},
+		{"none was asked for", none, "none", true, "none", ""},
+		{"the host's was asked for", with(""), "host", false, "host", ""},
+	} {
+		got, err := networkMode(c.spec, c.mode, c.rootless)
+		expect(t, c.name, got, c.want)
+		if c.code == "" {
+			expect(t, c.name, err, nil)
+		} else {
+			expect(t, c.name, oci.CodeOf(err), c.code)
+		}
+	}
+}

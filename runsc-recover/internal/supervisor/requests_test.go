@@ -1,0 +1,480 @@
+package supervisor
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/sentry/wire"
+)
+
+func TestFirstCheckpointIsEarly(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(firstDelay / 2)
+		expect(t, "before", w.state().LastCheckpoint, 0)
+		w.run(firstDelay)
+		expect(t, "after", w.state().LastCheckpoint, 1)
+		w.end()
+	})
+}
+
+func TestProgramsCheckpointsAreAnsweredOnceEach(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		g := w.gen(1)
+		g.mu.Lock()
+		g.ckptBlock = make(chan struct{})
+		g.mu.Unlock()
+		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		synctest.Wait()
+		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 2}})
+		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
+		synctest.Wait()
+		expect(t, "answers while the first is taken", len(g.answers), 0)
+		close(g.ckptBlock)
+		synctest.Wait()
+		expect(t, "answers", len(g.answers), 3)
+		expect(t, "two checkpoints for three requests", w.state().LastCheckpoint, 2)
+		for _, err := range g.answers {
+			expect(t, "answer", err, nil)
+		}
+		w.end()
+	})
+}
+
+func TestFailureWinsOverCheckpoint(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(200 * time.Millisecond)
+		g := w.gen(1)
+		g.mu.Lock()
+		g.ckptBlock = make(chan struct{})
+		g.mu.Unlock()
+		w.run(time.Second)
+		g.fail(boom())
+		synctest.Wait()
+		expect(t, "restored", w.gen(2).restored, 1)
+		list, err := w.service.Checkpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "checkpoints", len(list), 1)
+		expect(t, "no complaint", w.state().CheckpointError, "")
+		w.end()
+	})
+}
+
+func TestPublishedTooLateIsRemoved(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(200 * time.Millisecond)
+		publish := make(chan struct{})
+		w.store.set(func(s *flakyStore) { s.publish = publish })
+		w.run(time.Second)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		w.store.set(func(s *flakyStore) { s.publish = nil })
+		close(publish)
+		synctest.Wait()
+		good, _, err := w.store.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range good {
+			if m.Seq == 2 {
+				t.Error("the checkpoint that the failure overtook is still in the store")
+			}
+		}
+		w.run(2 * time.Second)
+		expect(t, "checkpoints go on", w.state().LastCheckpoint > 2, true)
+		w.end()
+	})
+}
+
+func TestFullStoreIsSaidAndRetried(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrFull })
+		w.run(5 * time.Second)
+		if e := w.state().CheckpointError; !strings.Contains(e, "no room") {
+			t.Errorf("checkpoint error: %q", e)
+		}
+		expect(t, "status", w.state().Status, "running")
+		_, err := w.service.Checkpoint(t.Context())
+		expect(t, "operator's checkpoint", errors.Is(err, checkpoint.ErrFull), true)
+		w.store.set(func(s *flakyStore) { s.stageErr = nil })
+		w.run(2 * time.Minute)
+		expect(t, "error cleared", w.state().CheckpointError, "")
+		expect(t, "resumed", w.state().LastCheckpoint > 0, true)
+		w.end()
+	})
+}
+
+func TestUnsavableProgramRunsOn(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		g := w.gen(1)
+		g.mu.Lock()
+		g.ckptErr = ErrUnsavable
+		g.mu.Unlock()
+		w.run(time.Second)
+		_, err := w.service.Checkpoint(t.Context())
+		expect(t, "code", oci.CodeOf(err), oci.CodeUnsavable)
+		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		synctest.Wait()
+		expect(t, "program's answer", errors.Is(g.answers[0], ErrUnsavable), true)
+		g.mu.Lock()
+		g.ckptErr = nil
+		g.mu.Unlock()
+		_, err = w.service.Checkpoint(t.Context())
+		expect(t, "later", err, nil)
+		w.end()
+	})
+}
+
+func TestRetentionBoundsTheStore(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(100 * time.Second)
+		good, _, err := w.store.List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(good); n < 4 || n > w.engine.opts.Config.Retain+1 {
+			t.Errorf("%d checkpoints kept", n)
+		}
+		list, err := w.service.Checkpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "listed", len(list), len(good))
+		w.end()
+	})
+}
+
+// A store's limit is kept by letting the oldest go; a checkpoint that is too
+// large by itself is refused, and the program runs on.
+func TestTheStoreHasALimit(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, func(o *EngineOptions) { o.Config.StoreLimit = 100 << 20 })
+		w.store.set(func(s *flakyStore) { s.each = 30 << 20 })
+		w.run(20 * time.Second)
+		list, err := w.service.Checkpoints(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "kept", len(list), 3)
+		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrLimit })
+		_, err = w.service.Checkpoint(t.Context())
+		expect(t, "refused with", control.Classify(err).Code, oci.CodeStoreLimit)
+		w.run(20 * time.Second)
+		again, err := w.service.Checkpoints(t.Context())
+		if err != nil || again[len(again)-1].Seq != list[len(list)-1].Seq {
+			t.Errorf("the last good one is gone: %v, %v", again, err)
+		}
+		w.end()
+	})
+}
+
+// slowRestore makes generation 2 wait in Restore until the channel is closed.
+func slowRestore(w *world) chan struct{} {
+	gate := make(chan struct{})
+	boot := w.engine.opts.Boot
+	w.engine.opts.Boot = func(ctx context.Context, o BootOptions) (Generation, error) {
+		if o.Number == 2 {
+			<-gate
+		}
+		return boot(ctx, o)
+	}
+	return gate
+}
+
+// during runs f while the container is being recovered.
+func during(t *testing.T, f func(t *testing.T, w *world, proceed func())) {
+	t.Helper()
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t)
+		gate := slowRestore(w)
+		w.start()
+		w.run(1500 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "phase", w.state().Phase, "restoring")
+		f(t, w, func() {
+			close(gate)
+			synctest.Wait()
+		})
+	})
+}
+
+func TestSignalDuringRecoveryReachesTheCopy(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		done := make(chan error, 1)
+		go func() { done <- w.service.Signal(t.Context(), control.SignalRequest{Signal: 10}) }()
+		synctest.Wait()
+		proceed()
+		expect(t, "signal", <-done, nil)
+		expect(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
+		expect(t, "the failed one didn't", len(w.gen(1).signals), 0)
+		w.end()
+	})
+}
+
+func TestSignalOutlivesItsCommand(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := w.service.Signal(ctx, control.SignalRequest{Signal: 10})
+		expect(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
+		proceed()
+		expect(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
+		w.end()
+	})
+}
+
+func TestKillDuringRecoveryEndsTheContainer(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		proceed()
+		expect(t, "status", (<-w.exit).Status, 137)
+		expect(t, "outcome", w.episodes()[0].Outcome, "open")
+		expect(t, "copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
+	})
+}
+
+func TestShutdownDuringRecovery(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		done := make(chan error, 1)
+		go func() { done <- w.service.Shutdown(t.Context()) }()
+		synctest.Wait()
+		proceed()
+		expect(t, "shutdown", <-done, nil)
+		expect(t, "status", (<-w.exit).Status, 137)
+	})
+}
+
+func TestPauseDuringRecoveryPausesTheCopy(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		done := make(chan error, 1)
+		go func() { done <- w.service.Pause(t.Context()) }()
+		synctest.Wait()
+		proceed()
+		expect(t, "pause", <-done, nil)
+		expect(t, "status", w.state().Status, "paused")
+		expect(t, "paused once", count(w.did(), "pause 2"), 1)
+		expect(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), oci.ErrPaused), true)
+		expect(t, "resume", w.service.Resume(t.Context()), nil)
+		expect(t, "status", w.state().Status, "running")
+		expect(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), oci.ErrNotPaused), true)
+		w.end()
+	})
+}
+
+func count(list []string, s string) int {
+	n := 0
+	for _, v := range list {
+		if v == s {
+			n++
+		}
+	}
+	return n
+}
+
+func TestPauseStopsAging(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(1500 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		if err := w.service.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		last := w.state().LastCheckpoint
+		w.run(time.Minute)
+		expect(t, "phase", w.state().Phase, "probation")
+		expect(t, "no checkpoints of a paused program", w.state().LastCheckpoint, last)
+		if err := w.service.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(5 * time.Second)
+		expect(t, "phase", w.state().Phase, "running")
+		expect(t, "checkpoints go on", w.state().LastCheckpoint > last, true)
+		w.end()
+	})
+}
+
+func TestKillThawsPaused(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		if err := w.service.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect(t, "status", (<-w.exit).Status, 137)
+	})
+}
+
+func TestSignalBeforeFailureIsRepeated(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(1500 * time.Millisecond)
+		for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGTERM} {
+			if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: int(sig)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "copy got TERM alone", slices.Equal(w.gen(2).signals, []int{sigTerm}), true)
+		w.end()
+	})
+}
+
+func TestOperatorFail(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		err := w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"})
+		expect(t, "without a checkpoint", oci.CodeOf(err), oci.CodeCheckpointMissing)
+		w.run(time.Second)
+		expect(t, "fail", w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"}), nil)
+		synctest.Wait()
+		ep := w.episodes()[0]
+		expect(t, "kind", ep.Kind, "operator")
+		expect(t, "code", ep.Code, 3)
+		expect(t, "message", ep.Message, "drill")
+		expect(t, "generation", w.state().Generation, 2)
+		w.end()
+	})
+}
+
+func TestOperatorFailWaitsForTheCopy(t *testing.T) {
+	during(t, func(t *testing.T, w *world, proceed func()) {
+		done := make(chan error, 1)
+		go func() { done <- w.service.Fail(t.Context(), control.FailRequest{Code: 3}) }()
+		synctest.Wait()
+		proceed()
+		expect(t, "fail", <-done, nil)
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 3)
+		expect(t, "episodes", len(w.episodes()), 1)
+		w.end()
+	})
+}
+
+func TestKillBeforeStart(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t)
+		expect(t, "probe", w.service.Signal(t.Context(), control.SignalRequest{Signal: 0}), nil)
+		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect(t, "status", (<-w.exit).Status, 137)
+	})
+}
+
+func TestResolvedEndsProbation(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(time.Second)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		w.gen(2).send(Event{Resolved: true})
+		synctest.Wait()
+		expect(t, "phase", w.state().Phase, "running")
+		w.end()
+	})
+}
+
+func TestLateEventsOfAReplacedSandbox(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		w.run(time.Second)
+		w.gen(1).fail(boom())
+		w.gen(1).fail(boom())
+		w.gen(1).send(Event{Resolved: true})
+		w.gen(1).exit(Exit{Crashed: true})
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		expect(t, "phase", w.state().Phase, "probation")
+		expect(t, "episodes", len(w.episodes()), 1)
+		w.end()
+	})
+}
+
+func TestSaveImageEndsTheContainer(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		expect(t, "leave running", w.service.SaveImage(t.Context(), control.SaveImageRequest{LeaveRunning: true}), nil)
+		expect(t, "status", w.state().Status, "running")
+		expect(t, "save", w.service.SaveImage(t.Context(), control.SaveImageRequest{}), nil)
+		expect(t, "status", (<-w.exit).Status, 137)
+	})
+}
+
+func TestMemoryLimitIsKept(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		use := memoryUse{used: 100 << 20, limit: 110 << 20}
+		w := started(t, func(o *EngineOptions) { o.Memory = func() (memoryUse, error) { return use, nil } })
+		w.run(time.Second)
+		if e := w.state().CheckpointError; !strings.Contains(e, "memory limit") {
+			t.Errorf("checkpoint error: %q", e)
+		}
+		expect(t, "checkpoints", w.state().LastCheckpoint, 0)
+		w.end()
+	})
+}
+
+// What a sandbox that is being destroyed can't answer any more is refused in
+// the words for a container that is over.
+func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		g := w.gen(1)
+		g.mute = make(chan struct{})
+		refused := make(chan error, 1)
+		go func() { refused <- w.service.Signal(context.Background(), control.SignalRequest{Signal: 10}) }()
+		synctest.Wait()
+		go w.service.Shutdown(context.Background())
+		synctest.Wait()
+		close(g.mute)
+		expect(t, "answer", errors.Is(<-refused, oci.ErrNotRunning), true)
+		w.end()
+	})
+}
+
+// A signal given while the start is under way is the program's, once there is
+// one; KILL waits for nothing.
+func TestSignalsDuringAStart(t *testing.T) {
+	for sig, delivered := range map[int]bool{int(unix.SIGUSR1): true, sigKill: false} {
+		scenario(t, func(t *testing.T) {
+			w := newWorld(t)
+			g := w.gen(1)
+			g.starting = make(chan struct{})
+			go w.service.Start(context.Background())
+			synctest.Wait()
+			answer := make(chan error, 1)
+			go func() { answer <- w.service.Signal(context.Background(), control.SignalRequest{Signal: sig}) }()
+			synctest.Wait()
+			expect(t, "signals before there is a program", len(g.signals), 0)
+			expect(t, "answered", len(answer) == 1, !delivered)
+			close(g.starting)
+			expect(t, "answer", <-answer, nil)
+			synctest.Wait()
+			expect(t, "delivered", slices.Equal(g.signals, []int{sig}), delivered)
+			if delivered {
+				w.end()
+			} else {
+				<-w.exit
+			}
+		})
+	}
+}

@@ -1,0 +1,276 @@
+package supervisor
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/policy"
+)
+
+func warm(o *EngineOptions) { o.Config.Standby = policy.StandbyWarm }
+
+// booted is how many sandboxes were booted so far.
+func (w *world) booted() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.gens)
+}
+
+func (w *world) setBoot(err error, gate chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.bootErr, w.boots = err, gate
+}
+
+func (w *world) lastAttempt() string {
+	eps := w.episodes()
+	at := eps[len(eps)-1].Attempts
+	return at[len(at)-1].Standby
+}
+
+func TestStandbyIsUsedAndReplaced(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		expect(t, "before there is a checkpoint", w.state().Standby.Kind, policy.StandbyCold)
+		w.run(1500 * time.Millisecond)
+		st := w.state().Standby
+		expect(t, "kind", st.Kind, policy.StandbyWarm)
+		expect(t, "generation", st.Generation, 2)
+		expect(t, "saved", w.last.Standby, st)
+		expect(t, "since", st.Since.IsZero(), false)
+		expect(t, "sandboxes saved", len(w.last.Generations), 2)
+		expect(t, "network", w.gen(2).opts.Network, Network("the network"))
+
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		expect(t, "recorded", w.lastAttempt(), "warm")
+		w.run(2 * settleTime)
+		log := w.did()
+		if i, j := slices.Index(log, "release 2"), slices.Index(log, "boot 3"); i < 0 || j < i {
+			t.Errorf("the next standby must not delay the copy: %v", log)
+		}
+		expect(t, "next", w.state().Standby.Generation, 3)
+		w.end()
+		expect(t, "standby is destroyed with the container", slices.Contains(w.did(), "destroy 3"), true)
+		expect(t, "none in the last state", w.last.Standby.Kind, policy.StandbyCold)
+	})
+}
+
+func TestStandbyThatDiesIsReplaced(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		w.run(200 * time.Millisecond)
+		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
+		synctest.Wait()
+		st := w.state().Standby
+		expect(t, "kind", st.Kind, policy.StandbyCold)
+		expect(t, "reason", strings.Contains(st.Reason, ErrGone.Error()), true)
+		expect(t, "container", w.state().Status, "running")
+		w.run(standbyRetry)
+		expect(t, "next", w.state().Standby.Generation, 3)
+		expect(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
+		w.end()
+	})
+}
+
+func TestStandbyIsNotReplacedForEver(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		w.run(50 * time.Millisecond)
+		w.setBoot(errors.New("no room"), nil)
+		w.run(10 * time.Minute)
+		expect(t, "reason", strings.Contains(w.state().Standby.Reason, "no room"), true)
+		boots := make(chan struct{})
+		w.setBoot(errors.New("no room"), boots) // one more would wait
+		w.run(10 * time.Minute)
+		w.setBoot(nil, nil)
+		close(boots)
+		w.gen(1).fail(boom())
+		w.run(2 * settleTime)
+		expect(t, "recorded", w.lastAttempt(), "cold")
+		expect(t, "tried again after a recovery", w.state().Standby.Kind, policy.StandbyWarm)
+		expect(t, "generations", w.booted(), 3)
+		w.end()
+	})
+}
+
+func TestRecoveryTakesAStandbyThatBoots(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		boots := make(chan struct{})
+		w := started(t, warm)
+		w.setBoot(nil, boots)
+		w.run(200 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "phase", w.state().Phase, "restoring")
+		close(boots)
+		synctest.Wait()
+		expect(t, "generation", w.state().Generation, 2)
+		expect(t, "recorded", w.lastAttempt(), "warm")
+		w.end()
+	})
+}
+
+func TestStandbyThatCannotBeRestored(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		w.run(200 * time.Millisecond)
+		w.gen(2).restErr = errors.New("no such pages")
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		w.fellBack("no such pages")
+		expect(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
+		w.end()
+	})
+}
+
+func TestStandbyThatFailsToBootDuringARecovery(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		boots := make(chan struct{})
+		w := started(t, warm)
+		w.setBoot(errors.New("out of processes"), boots)
+		w.run(200 * time.Millisecond)
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		boots <- struct{}{} // the standby's
+		synctest.Wait()
+		w.setBoot(nil, nil)
+		close(boots)
+		synctest.Wait()
+		w.fellBack("out of processes")
+		w.end()
+	})
+}
+
+// fellBack checks that the only attempt booted a sandbox and says why.
+func (w *world) fellBack(why string) {
+	w.t.Helper()
+	expect(w.t, "phase", w.state().Phase, "probation")
+	a := w.episodes()[0].Attempts
+	expect(w.t, "attempts", len(a), 1)
+	expect(w.t, "recorded", a[0].Standby, "cold")
+	if reasons := strings.Join(a[0].Reasons, "; "); !strings.Contains(reasons, why) {
+		w.t.Errorf("reasons: %s", reasons)
+	}
+}
+
+func TestShutdownWhileStandbyBoots(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		w.setBoot(nil, make(chan struct{}))
+		w.run(200 * time.Millisecond)
+		w.end()
+		expect(t, "booted", w.booted(), 1)
+	})
+}
+
+func TestStandbyOutlivesPauseAndRestart(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm, func(o *EngineOptions) {
+			o.Config.MaxAttempts = 1
+			o.Config.Exhausted = policy.ExhaustedRestart
+		})
+		w.run(200 * time.Millisecond)
+		if err := w.service.Pause(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.run(time.Minute)
+		expect(t, "while paused", w.state().Standby.Generation, 2)
+		if err := w.service.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "copy", w.state().Generation, 2)
+		w.run(2 * settleTime)
+		w.gen(2).fail(boom())
+		synctest.Wait()
+		expect(t, "fresh", w.state().Generation, 4)
+		expect(t, "standby", w.state().Standby.Generation, 3)
+		w.end()
+	})
+}
+
+func TestStandbysMemoryIsCounted(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(*EngineOptions)
+		want   policy.Standby
+		reason string
+	}{
+		{"room", func(o *EngineOptions) {
+			o.Memory = func() (memoryUse, error) { return memoryUse{used: 20 << 20, limit: 200 << 20}, nil }
+		}, policy.StandbyWarm, "configured"},
+		{"container's limit", func(o *EngineOptions) {
+			o.Memory = func() (memoryUse, error) { return memoryUse{used: 20 << 20, limit: 80 << 20}, nil }
+		}, policy.StandbyCold, "limit of 80 MiB"},
+		{"standby-memory", func(o *EngineOptions) { o.Config.StandbyMemory = 1 << 20 }, policy.StandbyCold, "standby-memory is 1 MiB"},
+		{"measured", func(o *EngineOptions) {
+			o.ProcessMemory = func([]int) uint64 { return 1 << 30 }
+		}, policy.StandbyCold, "takes 1024 MiB"},
+		{"unreadable", func(o *EngineOptions) {
+			o.Config.Durability = policy.DurabilityDisk // else checkpoints fail too
+			o.Memory = func() (memoryUse, error) { return memoryUse{}, os.ErrPermission }
+		}, policy.StandbyCold, "permission denied"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			scenario(t, func(t *testing.T) {
+				w := started(t, warm, tc.change)
+				w.run(3 * time.Second)
+				st := w.state().Standby
+				expect(t, "kind", st.Kind, tc.want)
+				if !strings.Contains(st.Reason, tc.reason) {
+					t.Errorf("reason %q, want …%s…", st.Reason, tc.reason)
+				}
+				w.gen(1).fail(boom())
+				synctest.Wait()
+				expect(t, "recorded", w.lastAttempt(), string(tc.want))
+				w.end()
+				for i := range w.booted() {
+					if !slices.Contains(w.did(), fmt.Sprint("destroy ", i+1)) {
+						t.Errorf("sandbox %d is left", i+1)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestCheckpointTakesTheStandbysRoom(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		var used atomic.Uint64
+		used.Store(20 << 20)
+		w := started(t, warm, func(o *EngineOptions) {
+			o.Memory = func() (memoryUse, error) { return memoryUse{used: used.Load(), limit: 200 << 20}, nil }
+		})
+		w.run(200 * time.Millisecond)
+		expect(t, "kind", w.state().Standby.Kind, policy.StandbyWarm)
+		used.Store(190 << 20)
+		w.run(2 * time.Second)
+		expect(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
+		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		w.end()
+	})
+}
+
+func TestDamagedCheckpointWithStandby(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, warm)
+		w.run(2500 * time.Millisecond)
+		newest := w.state().LastCheckpoint
+		w.store.set(func(s *flakyStore) { s.damaged = map[checkpoint.Seq]bool{newest: true} })
+		w.gen(1).fail(boom())
+		synctest.Wait()
+		expect(t, "restored", w.gen(w.state().Generation).restored, newest-1)
+		w.end()
+	})
+}

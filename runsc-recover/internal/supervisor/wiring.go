@@ -1,0 +1,145 @@
+package supervisor
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"runtime"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/store"
+	"runsc-recover/oci"
+)
+
+// bootTime bounds booting a sandbox.
+const bootTime = time.Minute
+
+func (s *supervisor) makeEngine(ctx context.Context) error {
+	s.thread.Store(NewLastingThread())
+	s.store = s.newStore()
+	s.engine = NewEngine(s.engineOptions())
+	return s.engine.Create(ctx)
+}
+
+func (s *supervisor) engineOptions() EngineOptions {
+	o := EngineOptions{
+		Identity: checkpoint.Manifest{
+			GVisorVersion: s.main.GVisorVersion,
+			Arch:          runtime.GOARCH,
+			ContainerID:   s.opts.ID,
+			SpecDigest:    digestOf(s.bundle.Spec),
+		},
+		Config: s.opts.Policy,
+		Store:  s.store,
+		Boot:   s.boot(s.main.NewBooter(s.opts)),
+		Template: BootOptions{
+			Bundle:    s.bundle.Path,
+			Spec:      s.spec,
+			PassFiles: s.files,
+		},
+		GenerationID:   func(n int) string { return generationID(s.opts.Dir, n) },
+		GenerationRoot: s.opts.Dir.GenerationDir,
+		EpisodesFile:   s.opts.Dir.EpisodesFile(),
+		Saved:          s.saveState,
+		BeforeStart:    s.beforeStart,
+		AfterStart:     s.runPoststartHooks,
+		ProcessMemory:  residentMemory,
+		HostNetwork:    s.opts.Network == networkHost,
+		PutNetworkBack: func() error { return s.before.putBack() },
+		Log:            s.log,
+	}
+	if s.opts.ImagePath != "" {
+		o.Image = func() (checkpoint.Image, error) { return openImageDir(s.opts.ImagePath) }
+	}
+	if s.opts.FromStore {
+		o.Resume = &Resume{s.opts.FromSeq}
+	}
+	if s.cgroup != nil {
+		o.Memory = s.cgroup.memory
+		o.OOMKills = func() uint64 {
+			st, err := s.cgroup.stats()
+			if err != nil {
+				s.log.Warn("read cgroup", "error", err)
+			}
+			return st.OOMKills
+		}
+	}
+	return o
+}
+
+// boot runs the booter on the lasting thread. A boot that hangs keeps that
+// thread, and what it may still make is destroyed; the next boot gets another.
+func (s *supervisor) boot(b Booter) func(context.Context, BootOptions) (Generation, error) {
+	type result struct {
+		gen Generation
+		err error
+	}
+	return func(ctx context.Context, o BootOptions) (Generation, error) {
+		ctx, cancel := context.WithTimeout(ctx, bootTime)
+		defer cancel()
+		s.booting.Add(1)
+		defer s.booting.Add(-1)
+		done := make(chan result, 1)
+		thread := s.thread.Load()
+		go thread.Do(func() {
+			s.shield.expose(func() {
+				gen, err := b.Boot(ctx, o)
+				done <- result{gen, err}
+			})
+		})
+		select {
+		case r := <-done:
+			return r.gen, r.err
+		case <-ctx.Done():
+		}
+		s.thread.CompareAndSwap(thread, NewLastingThread())
+		go func() {
+			if r := <-done; r.gen != nil {
+				r.gen.Destroy()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func (s *supervisor) newStore() checkpoint.Store {
+	opts := store.Options{GVisorVersion: s.main.GVisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
+		Limit: s.opts.Policy.StoreLimit, Compare: s.opts.Policy.Verify}
+	if s.opts.Policy.Durability != policy.DurabilityDisk {
+		return store.NewMemory(opts)
+	}
+	dir := storeDir(s.opts.Dir, s.opts.Policy)
+	return newReopeningStore(func() (checkpoint.Store, error) { return store.OpenDisk(dir, opts) })
+}
+
+// generationID names a sandbox uniquely on the host, where containers of
+// different state directories may have the same id.
+func generationID(dir oci.Dir, n int) string {
+	sum := sha256.Sum256([]byte(dir))
+	return fmt.Sprintf("rr-%s-%d", hex.EncodeToString(sum[:8]), n)
+}
+
+func digestOf(spec *specs.Spec) string {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return ""
+	}
+	sum := sha256.Sum256(b)
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
+func (s *supervisor) saveState(snap Snapshot) {
+	s.latest.Store(&snap)
+	state := s.base
+	state.Status, state.Generations, state.Exit = snap.Status, snap.Generations, snap.Exit
+	state.Standby, state.CheckpointError = snap.Standby, snap.CheckpointError
+	if err := state.Save(s.opts.Dir); err != nil {
+		s.log.Error("save state", "error", err)
+	}
+}
