@@ -1,0 +1,167 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/oci"
+)
+
+const gvisorModule = "gvisor.dev/gvisor"
+
+// program is what commands share.
+type program struct {
+	stdio
+	report  *reporter
+	globals globals // set before a command runs
+}
+
+// newApp returns the command line.
+func newApp(io stdio, out *reporter) *cli.App {
+	p := &program{stdio: io, report: out}
+	app := cli.NewApp()
+	app.Name = "runsc-recover"
+	app.Usage = "run OCI containers that survive their own bugs"
+	app.Description = appDescription
+	app.HideVersion = true // the library's form of it isn't runc's
+	app.Reader, app.Writer, app.ErrWriter = io.in, io.out, io.err
+	app.Flags = globalFlags()
+	app.Commands = p.commands()
+	app.EnableBashCompletion = true
+	app.HideHelpCommand = true
+	app.DisableSliceFlagSeparator = true // values may hold commas
+	// The library exits by itself for some errors, and prints others.
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	app.OnUsageError = usageError
+	for _, c := range app.Commands {
+		prepareCommand(c)
+	}
+	app.Before = p.before
+	app.CommandNotFound = func(*cli.Context, string) {}
+	app.Action = noCommand
+	return app
+}
+
+func (p *program) commands() []*cli.Command {
+	return []*cli.Command{
+		p.checkpointCommand(),
+		p.checkpointsCommand(),
+		p.completionCommand(),
+		p.createCommand(),
+		p.deleteCommand(),
+		p.episodesCommand(),
+		p.eventsCommand(),
+		p.execCommand(),
+		p.execWaitCommand(),
+		p.failCommand(),
+		p.featuresCommand(),
+		p.installCommand(),
+		p.killCommand(),
+		p.listCommand(),
+		p.pauseCommand(),
+		p.psCommand(),
+		p.restoreCommand(),
+		p.resumeCommand(),
+		p.runCommand(),
+		p.specCommand(),
+		p.startCommand(),
+		p.stateCommand(),
+		p.superviseCommand(),
+		p.uninstallCommand(),
+		p.updateCommand(),
+		p.waitCommand(),
+	}
+}
+
+func prepareCommand(c *cli.Command) {
+	c.OnUsageError = usageError
+	c.HideHelpCommand = true
+	for _, s := range c.Subcommands {
+		prepareCommand(s)
+	}
+}
+
+func (p *program) before(c *cli.Context) error {
+	g, err := globalsOf(c)
+	if err != nil {
+		return err
+	}
+	p.globals = g
+	if err := p.report.open(g); err != nil {
+		return err
+	}
+	if c.Args().First() != execWaitName { // whose standard error is a process's
+		p.report.log.Debug("command", "args", c.Args().Slice())
+	}
+	return nil
+}
+
+func noCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		_, err := fmt.Fprintln(c.App.Writer, versionText())
+		return err
+	}
+	if c.NArg() > 0 {
+		return oci.Errorf(oci.CodeRequest, "unknown command %q, see runsc-recover --help", c.Args().First())
+	}
+	return cli.ShowAppHelp(c)
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := "runsc-recover"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return oci.Errorf(oci.CodeRequest, "%w, see %s --help", err, name)
+}
+
+// needArgs refuses a number of arguments outside [least, most]; most < 0 is no
+// limit.
+func needArgs(c *cli.Context, least, most int) error {
+	n := c.NArg()
+	switch {
+	case least == most && n != least:
+		return oci.Errorf(oci.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
+	case n < least:
+		return oci.Errorf(oci.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
+	case most >= 0 && n > most:
+		return oci.Errorf(oci.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
+	}
+	return nil
+}
+
+// versionText is what --version prints. Callers of runc look for the first
+// line, and take the others by their names.
+func versionText() string {
+	return strings.Join([]string{
+		"runc version " + version,
+		"runsc-recover version " + version,
+		"commit: " + commit,
+		"gvisor: " + gvisorVersion(),
+		"spec: " + specs.Version,
+		"go: " + runtime.Version(),
+	}, "\n")
+}
+
+func gvisorVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, m := range info.Deps {
+		if m.Path == gvisorModule {
+			return m.Version
+		}
+	}
+	return "unknown"
+}
+
+// warn tells the log of something that doesn't end the command.
+func (p *program) warn(format string, args ...any) {
+	p.report.log.Warn(fmt.Sprintf(format, args...))
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"runsc-recover/checkpoint/policy"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/supervisor"
+)
+
+// place is where a container is made: a new state directory, or that of a
+// stopped container which is brought back from its store.
+type place struct {
+	id     string
+	bundle string
+	dir    oci.Dir
+	lock   *oci.Lock
+	// before is the state of the container that is brought back; nil for none.
+	before *oci.State
+	// store is set when checkpoints outside the state directory are gone on
+	// from: they aren't this command's to remove.
+	store bool
+}
+
+// findPlace looks for the container that is to be brought back, if one is. Its
+// bundle is the one that it had, unless another is named.
+func (p *program) findPlace(o launchOptions) (*place, error) {
+	pl := &place{id: o.id, bundle: o.bundle, store: o.fromStore}
+	if !o.fromStore {
+		return pl, nil
+	}
+	dir, err := oci.FindDir(p.globals.root, o.id)
+	if errors.Is(err, oci.ErrNotExist) {
+		return pl, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if pl.lock, err = dir.Lock(); err != nil {
+		return nil, err
+	}
+	pl.dir = dir
+	if pl.before, err = oci.LoadState(dir); err == nil {
+		err = checkStopped(pl.before)
+	}
+	if err != nil {
+		pl.unlock()
+		return nil, err
+	}
+	if pl.bundle == "" {
+		pl.bundle = pl.before.Bundle
+	}
+	return pl, nil
+}
+
+func checkStopped(s *oci.State) error {
+	if status := s.CurrentStatus(); status != oci.StatusStopped {
+		return &oci.Error{Code: oci.CodeRunning, Message: fmt.Sprintf("container %s is %s", s.ID, status),
+			Next: "only one that has stopped can be brought back"}
+	}
+	return nil
+}
+
+// recoverConfig returns the configuration: the one that the container had, when it
+// is brought back.
+func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (policy.Config, error) {
+	if pl.before != nil {
+		return pl.before.Policy, checkDurable(pl.before.Policy)
+	}
+	config, err := policy.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
+	if err != nil {
+		return config, oci.Errorf(oci.CodeAnnotation, "read recovery configuration: %w", err)
+	}
+	if !pl.store {
+		return config, nil
+	}
+	if err := checkDurable(config); err != nil {
+		return config, err
+	}
+	if id := oci.ContainerDir(p.globals.root, pl.id); config.Store == "" || !supervisor.HasStore(id, config) {
+		return config, oci.ErrNotExist // nor its checkpoints
+	}
+	return config, nil
+}
+
+func checkDurable(c policy.Config) error {
+	if c.Durability == policy.DurabilityDisk && c.Enabled {
+		return nil
+	}
+	return &oci.Error{Code: oci.CodeCheckpointMissing, Message: "the container's checkpoints are not kept on disk",
+		Next: "dev.runsc-recover.durability has to be disk before it runs"}
+}
+
+// take makes the place ready for a supervisor.
+func (pl *place) take(root string) (err error) {
+	if pl.before != nil {
+		if err := endSupervisor(pl.before); err != nil {
+			return err
+		}
+		return supervisor.Reset(pl.dir, pl.before)
+	}
+	pl.dir, pl.lock, err = oci.MakeDir(root, pl.id)
+	return err
+}
+
+// leave removes what a creation that failed has left, and returns why it
+// failed. A container that was to be brought back is as it was before.
+func (pl *place) leave(why error) error {
+	state, err := oci.LoadState(pl.dir)
+	if err != nil {
+		state = nil // it got no further
+	} else {
+		why = supervisor.ReadLimitHits(state.CgroupPaths).Explain(why)
+	}
+	if err := endSupervisor(state); err != nil {
+		return errors.Join(why, err)
+	}
+	if pl.before != nil {
+		if state == nil {
+			state = pl.before
+		}
+		return errors.Join(why, supervisor.Reset(pl.dir, state), pl.before.Save(pl.dir))
+	}
+	if state != nil && pl.store {
+		state.Policy.Store = ""
+	}
+	return errors.Join(why, supervisor.Cleanup(pl.dir, state))
+}
+
+func (pl *place) unlock() {
+	if pl.lock != nil {
+		pl.lock.Unlock()
+	}
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/supervisor"
+)
+
+// keeper looks after the checkpoints of a container: its supervisor, or the
+// store itself when there is none.
+type keeper interface {
+	Checkpoints(ctx context.Context) ([]control.CheckpointEntry, error)
+	VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error
+	RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
+}
+
+// withKeeper calls f with the container's keeper.
+func (p *program) withKeeper(ctx context.Context, id string, f func(context.Context, keeper) error) error {
+	ct, err := openContainer(p.globals.root, id)
+	if err != nil {
+		return err
+	}
+	if ct.state.CurrentStatus() != oci.StatusStopped {
+		err = call(ctx, func(ctx context.Context) error { return f(ctx, ct.client) })
+		if !isStopped(err) {
+			return err
+		}
+	}
+	lock, err := ct.dir.Lock() // nobody deletes it or brings it back meanwhile
+	if err != nil {
+		return err
+	}
+	defer lock.Unlock()
+	s, err := supervisor.OpenStore(ct.dir, ct.state.Policy, gvisorVersion())
+	if err != nil {
+		return control.Classify(err)
+	}
+	err = f(ctx, stored{s})
+	if err = errors.Join(err, s.Close()); err != nil {
+		return control.Classify(err)
+	}
+	return nil
+}
+
+// stored is the keeper of a container that is stopped.
+type stored struct{ store checkpoint.Store }
+
+// Checkpoints implements keeper.
+func (s stored) Checkpoints(ctx context.Context) ([]control.CheckpointEntry, error) {
+	good, bad, err := s.store.List(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var out []control.CheckpointEntry
+	for _, m := range good {
+		out = append(out, control.CheckpointEntry{Manifest: m})
+	}
+	for seq, err := range bad {
+		out = append(out, control.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
+	}
+	slices.SortFunc(out, func(a, b control.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
+	return out, nil
+}
+
+// VerifyCheckpoint implements keeper.
+func (s stored) VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error {
+	return s.store.Verify(ctx, seq)
+}
+
+// RemoveCheckpoint implements keeper.
+func (s stored) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error {
+	return s.store.Remove(ctx, seq)
+}
