@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A way is how a program that never fails is run: what protection costs is the
+// difference between ways.
+type way struct {
+	what    string
+	runtime runtime
+	recover map[string]string
+	// rarely measures it in one round of so many; 0 for every one.
+	rarely  int
+	results map[string]sample // by what was measured
+}
+
+// protectedShare is how fast a program is to run with checkpoints, beside
+// plain runsc.
+const protectedShare = 0.95
+
+// ways are plain runsc, and ours with and without checkpoints. All else is as
+// it is by default.
+func (b *bench) ways() (plain, protected, off *way) {
+	return &way{what: "runsc", runtime: b.plain},
+		&way{what: "a checkpoint every 1s", runtime: b.ours, recover: map[string]string{"interval": "1s"}},
+		&way{what: "recovery off", runtime: b.ours, recover: map[string]string{"enabled": "false"}, rarely: 4}
+}
+
+// A workload is a program that runs in a container for as long as it is
+// measured.
+type workload struct {
+	// program is what runs in the number-th container, which is ready once
+	// started returns.
+	program func(number int, w *way) program
+	started func(ctx context.Context, number int, c *container) error
+	// measure adds one round to the way's results.
+	measure func(ctx context.Context, number int, w *way, c *container) error
+}
+
+// inTurns measures every way in every round. The containers of the others are
+// paused meanwhile, which stops their checkpoints too.
+func (b *bench) inTurns(ctx context.Context, load workload, ways ...*way) (err error) {
+	containers := make([]*container, len(ways))
+	for i, w := range ways {
+		w.results = map[string]sample{}
+		c, err := w.runtime.start(ctx, load.program(i, w))
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, c.end()) }()
+		if err := load.started(ctx, i, c); err != nil {
+			return err
+		}
+		if err := c.do(ctx, "pause"); err != nil {
+			return err
+		}
+		containers[i] = c
+	}
+	for round := range b.size.rounds {
+		b.progress("round %d of %d", round+1, b.size.rounds)
+		for i, w := range ways {
+			if w.rarely > 0 && round%w.rarely != 0 {
+				continue
+			}
+			c := containers[i]
+			if err := errors.Join(c.do(ctx, "resume"), load.measure(ctx, i, w, c), c.do(ctx, "pause")); err != nil {
+				return fmt.Errorf("%s: %w", w.what, err)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+// Package rules holds the repository's rules as tests: who may import what,
+// and what every package and file must look like. A rule stands in a table
+// with its reason; a package that no rule names is refused, so that a new one
+// begins with the decision of what it must not know.
+package rules
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const (
+	module = "runsc-recover"
+	gvisor = "gvisor.dev/gvisor"
+)
+
+// listed is what `go list` says of a package.
+type listed struct {
+	ImportPath  string
+	Name        string
+	Dir         string
+	Doc         string
+	Imports     []string
+	Deps        []string
+	GoFiles     []string
+	CgoFiles    []string
+	TestGoFiles []string
+}
+
+// rel is the package's path in the module, "" for a package of another.
+func rel(importPath string) string {
+	r, ok := strings.CutPrefix(importPath, module+"/")
+	if !ok {
+		return ""
+	}
+	return r
+}
+
+// packages lists the module's own packages.
+func packages(t *testing.T) []listed {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Dir,Doc,Imports,Deps,GoFiles,CgoFiles,TestGoFiles", "./...")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	var all []listed
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p listed
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			return all
+		} else if err != nil {
+			t.Fatalf("go list's output: %v", err)
+		}
+		all = append(all, p)
+	}
+}
+
+// rule says what a package may import of this module, and whether gVisor may
+// be reached from it. A pattern is a path.Match pattern, or a prefix that ends
+// in "/..."; the first that matches holds.
+type rule struct {
+	pattern string
+	may     []string
+	gvisor  bool
+	why     string
+}
+
+var importRules = []rule{
+	{"runsc-recover", []string{"checkpoint/...", "oci", "sentry/...", "runsc-recover/internal/..."}, true,
+		"main wires everything together"},
+	{"runsc-recover/internal/sandbox", []string{"checkpoint/...", "oci", "sentry/...", "runsc-recover/internal/supervisor", "runsc-recover/internal/sandbox/..."}, true,
+		"the host side of a generation is gVisor's own code, and nothing else on the host should need it"},
+	{"runsc-recover/internal/sandbox/...", []string{"checkpoint/...", "sentry/...", "runsc-recover/internal/sandbox/..."}, true,
+		"parts of the host side of a generation"},
+	{"runsc-recover/internal/supervisor/...", []string{"checkpoint/...", "oci", "sentry/wire", "runsc-recover/internal/control", "runsc-recover/internal/supervisor/..."}, false,
+		"the life of a container must be testable without a sandbox"},
+	{"runsc-recover/internal/control", []string{"checkpoint", "oci"}, false,
+		"commands and supervisor share the vocabulary alone, codes of errors included"},
+	{"runsc-recover/internal/install", nil, false,
+		"engines' configuration is text in and text out"},
+	{"oci", []string{"checkpoint", "checkpoint/policy"}, false,
+		"bundles and state files are the same whatever runs the container"},
+	{"checkpoint", nil, false,
+		"the vocabulary lies at the bottom"},
+	{"checkpoint/rollback", []string{"checkpoint", "checkpoint/policy", "sentry/wire"}, false,
+		"the recovery machine is pure: words and decisions only"},
+	{"checkpoint/policy", []string{"checkpoint"}, false,
+		"decisions know what a checkpoint is called and no more"},
+	{"checkpoint/pageindex", nil, false,
+		"the format that the sandbox writes and the store reads"},
+	{"checkpoint/...", []string{"checkpoint", "checkpoint/pageindex", "checkpoint/storetest"}, false,
+		"stores know contents by name alone, and not which to keep"},
+	{"sentry/wire", nil, false,
+		"messages are read on both sides of the sandbox's wall"},
+	{"sentry/...", []string{"sentry/...", "checkpoint/pageindex"}, true,
+		"code in the sandbox knows no paths, no retention and no host"},
+	{"sdk/...", nil, false,
+		"programs link it: it brings in nothing of ours"},
+	{"examples/...", []string{"sdk/go"}, false,
+		"examples show what a program needs, which is the SDK"},
+	{"test/harness", nil, false,
+		"tests drive the command line, as any caller does"},
+	{"test/...", []string{"test/harness"}, false,
+		"tests drive the command line, as any caller does"},
+	{"tools/...", []string{"test/harness"}, false,
+		"tools look at the program from outside"},
+}
+
+// matches reports whether the module-relative package path p falls under the
+// pattern.
+func matches(pattern, p string) bool {
+	if prefix, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return p == prefix || strings.HasPrefix(p, prefix+"/")
+	}
+	ok, _ := path.Match(pattern, p)
+	return ok
+}
+
+func ruleFor(p string) (rule, bool) {
+	i := slices.IndexFunc(importRules, func(r rule) bool { return matches(r.pattern, p) })
+	if i < 0 {
+		return rule{}, false
+	}
+	return importRules[i], true
+}
+
+func TestImportsPointDownwards(t *testing.T) {
+	for _, p := range packages(t) {
+		r, ok := ruleFor(rel(p.ImportPath))
+		if !ok {
+			t.Errorf("%s: no rule says what it may import", p.ImportPath)
+			continue
+		}
+		for _, imported := range p.Imports {
+			to := rel(imported)
+			if to != "" && !slices.ContainsFunc(r.may, func(m string) bool { return matches(m, to) }) {
+				t.Errorf("%s imports %s: %s", p.ImportPath, to, r.why)
+			}
+		}
+	}
+}
+
+func TestGVisorIsReachedFromItsOwnPackagesOnly(t *testing.T) {
+	for _, p := range packages(t) {
+		r, ok := ruleFor(rel(p.ImportPath))
+		if !ok || r.gvisor {
+			continue
+		}
+		i := slices.IndexFunc(p.Deps, func(d string) bool { return d == gvisor || strings.HasPrefix(d, gvisor+"/") })
+		if i >= 0 {
+			t.Errorf("%s reaches %s: %s", p.ImportPath, p.Deps[i], r.why)
+		}
+	}
+}
+
+func TestMainImportsGVisorInOneFile(t *testing.T) {
+	cmd := exec.Command("go", "list", "-f", "{{range .GoFiles}}{{.}}\n{{end}}", "./runsc-recover")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	for name := range strings.FieldsSeq(string(out)) {
+		f := parse(t, "../../runsc-recover/"+name)
+		for _, imp := range f.Imports {
+			if strings.HasPrefix(imp.Path.Value, `"`+gvisor+"/") && name != "gvisor.go" {
+				t.Errorf("runsc-recover/%s imports %s: gvisor.go is the one file that does", name, imp.Path.Value)
+			}
+		}
+	}
+}
+
+func TestSDKBringsInLittle(t *testing.T) {
+	for _, p := range packages(t) {
+		if rel(p.ImportPath) != "sdk/go" {
+			continue
+		}
+		for _, d := range p.Deps {
+			first, _, _ := strings.Cut(d, "/")
+			if strings.Contains(first, ".") && !strings.HasPrefix(d, "golang.org/x/sys/") {
+				t.Errorf("%s depends on %s: programs that link it get the standard library and golang.org/x/sys", p.ImportPath, d)
+			}
+		}
+	}
+}
