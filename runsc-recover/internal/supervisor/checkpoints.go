@@ -124,8 +124,12 @@ func (c *checkpoints) stop() {
 	c.operator = nil
 }
 
-// scheduleFirstCheckpoint is for a program that has just begun.
+// scheduleFirstCheckpoint is for a program that has just begun. One that was
+// quick to ask for a checkpoint has its next by the interval.
 func (e *Engine) scheduleFirstCheckpoint() {
+	if t := e.ckpt.running; e.ckpt.timer != nil || t != nil && t.gen == e.current {
+		return
+	}
 	e.scheduleAfter(min(firstDelay, e.opts.Config.Interval))
 }
 

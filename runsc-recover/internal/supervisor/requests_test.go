@@ -28,6 +28,25 @@ func TestFirstCheckpointIsEarly(t *testing.T) {
 	})
 }
 
+// A program may have asked for a checkpoint before its start has returned.
+func TestProgramsOwnCheckpointIsTheFirst(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t)
+		g := w.gen(1)
+		g.starting = make(chan struct{})
+		go w.start()
+		synctest.Wait()
+		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		synctest.Wait()
+		close(g.starting)
+		w.run(2 * firstDelay)
+		expect(t, "taken", w.state().LastCheckpoint, 1)
+		w.run(w.engine.opts.Config.Interval)
+		expect(t, "after the interval", w.state().LastCheckpoint, 2)
+		w.end()
+	})
+}
+
 func TestProgramsCheckpointsAreAnsweredOnceEach(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
