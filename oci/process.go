@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
+	"time"
 )
 
 // Process names a process of the host for good: a pid alone may be given to
@@ -21,8 +23,8 @@ var ErrNoProcess = errors.New("no such process")
 
 // FindProcess returns the process that has that pid now. Errors: ErrNoProcess.
 func FindProcess(pid int) (Process, error) {
-	_, start, err := readStat(pid)
-	return Process{Pid: pid, StartTime: start}, err
+	st, err := readStat(pid)
+	return Process{Pid: pid, StartTime: st.start}, err
 }
 
 // Alive reports whether the process still runs. A zombie doesn't.
@@ -30,30 +32,52 @@ func (p Process) Alive() bool {
 	if p.Pid <= 0 {
 		return false
 	}
-	state, start, err := readStat(p.Pid)
-	return err == nil && start == p.StartTime && state != 'Z' && state != 'X'
+	st, err := readStat(p.Pid)
+	return err == nil && st.start == p.StartTime && st.state != 'Z' && st.state != 'X'
 }
 
-func readStat(pid int) (state byte, start uint64, err error) {
+// ProcessorTime is how much of processors' time a process has taken so far, its
+// children left out. Errors: ErrNoProcess.
+func ProcessorTime(pid int) (time.Duration, error) {
+	st, err := readStat(pid)
+	return st.work, err
+}
+
+// procStat is what is read of /proc/PID/stat.
+type procStat struct {
+	state byte
+	start uint64 // clock ticks after boot
+	work  time.Duration
+}
+
+func readStat(pid int) (procStat, error) {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return 0, 0, fmt.Errorf("%w: %d", ErrNoProcess, pid)
+		return procStat{}, fmt.Errorf("%w: %d", ErrNoProcess, pid)
 	}
 	return parseStat(b)
 }
 
-// parseStat reads state and start time from the contents of /proc/PID/stat.
-// The command's name, in parentheses, may itself hold spaces and parentheses.
-func parseStat(b []byte) (state byte, start uint64, err error) {
-	const stateField, startField = 0, 19 // counted after the name
+// parseStat reads the contents of /proc/PID/stat. The command's name, in
+// parentheses, may itself hold spaces and parentheses.
+func parseStat(b []byte) (procStat, error) {
+	const stateField, utimeField, stimeField, startField = 0, 11, 12, 19 // counted after the name
+	const tick = time.Second / 100                                       // USER_HZ is the same on all of Linux's architectures that we know
 	i := bytes.LastIndexByte(b, ')')
-	fields := bytes.Fields(b[i+1:])
+	fields := strings.Fields(string(b[i+1:]))
 	if i < 0 || len(fields) <= startField || len(fields[stateField]) != 1 {
-		return 0, 0, fmt.Errorf("parse process state %q", b)
+		return procStat{}, fmt.Errorf("parse process state %q", b)
 	}
-	start, err = strconv.ParseUint(string(fields[startField]), 10, 64)
-	if err != nil {
-		return 0, 0, fmt.Errorf("parse process start time: %w", err)
+	var n [startField + 1]uint64
+	for _, f := range []int{utimeField, stimeField, startField} {
+		var err error
+		if n[f], err = strconv.ParseUint(fields[f], 10, 64); err != nil {
+			return procStat{}, fmt.Errorf("parse process state %q: %w", b, err)
+		}
 	}
-	return fields[stateField][0], start, nil
+	return procStat{
+		state: fields[stateField][0],
+		start: n[startField],
+		work:  time.Duration(n[utimeField]+n[stimeField]) * tick,
+	}, nil
 }

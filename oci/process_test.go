@@ -19,21 +19,20 @@ func inode(fi os.FileInfo) string {
 func TestParseStat(t *testing.T) {
 	tail := " 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20"
 	for _, c := range []struct {
-		in    string
-		state byte
-		start uint64
-		ok    bool
+		in   string
+		want procStat
+		ok   bool
 	}{
-		{"7 (sh) S" + tail, 'S', 4242, true},
-		{"7 (a) R) b (c) Z" + tail, 'Z', 4242, true},
-		{"7 (sh) S 1 2 3", 0, 0, false},
-		{"7 sh S" + tail, 0, 0, false},
-		{"7 (sh) S" + strings.Replace(tail, "4242", "x", 1), 0, 0, false},
-		{"", 0, 0, false},
+		{"7 (sh) S" + tail, procStat{'S', 4242, 230 * time.Millisecond}, true},
+		{"7 (a) R) b (c) Z" + tail, procStat{'Z', 4242, 230 * time.Millisecond}, true},
+		{"7 (sh) S 1 2 3", procStat{}, false},
+		{"7 sh S" + tail, procStat{}, false},
+		{"7 (sh) S" + strings.Replace(tail, "4242", "x", 1), procStat{}, false},
+		{"7 (sh) S" + strings.Replace(tail, " 11 ", " x ", 1), procStat{}, false},
+		{"", procStat{}, false},
 	} {
-		state, start, err := parseStat([]byte(c.in))
-		if state != c.state || start != c.start || (err == nil) != c.ok {
-			t.Errorf("%q: %c, %d, %v", c.in, state, start, err)
+		if got, err := parseStat([]byte(c.in)); got != c.want || (err == nil) != c.ok {
+			t.Errorf("%q: %+v, %v", c.in, got, err)
 		}
 	}
 }

@@ -119,10 +119,24 @@ func (in StandbyInput) noRoom(kind Standby, needs uint64) string {
 // RefreshInput is what Refresh decides on.
 type RefreshInput struct {
 	SpacingInput
-	// Took is how long it takes to prepare a hot standby.
-	Took time.Duration
+	// Asked is Config.Standby.
+	Asked Standby
+	// Took is how long it takes to prepare a hot standby, and Work how much of
+	// processors' time.
+	Took, Work time.Duration
 	// MaxLag is Config.StandbyLag.
 	MaxLag time.Duration
+}
+
+// cost is what preparing a hot standby costs of MaxOverhead. Where one was
+// asked for, that is what it slows the program by; where the choice is left to
+// us, all that it takes of processors that others could use, too.
+func (in RefreshInput) cost() time.Duration {
+	slows := time.Duration(refreshShare * float64(in.Took))
+	if in.Asked == StandbyHot {
+		return slows
+	}
+	return max(slows, in.Work)
 }
 
 // refreshShare is how much of the time that a hot standby takes to prepare
@@ -140,10 +154,10 @@ func Refresh(in RefreshInput) (every time.Duration, refused string) {
 	if left < in.MaxOverhead/1000 {
 		return 0, fmt.Sprintf("checkpoints take all of max-overhead, %.4g%%", in.MaxOverhead*100)
 	}
-	every = time.Duration(refreshShare * float64(in.Took) / left)
+	every = time.Duration(float64(in.cost()) / left)
 	if every > max(in.MaxLag, spacing) {
-		return 0, fmt.Sprintf("one that takes %v to prepare may be renewed every %v within max-overhead, and standby-lag is %v",
-			in.Took.Round(time.Millisecond), every.Round(time.Millisecond), in.MaxLag)
+		return 0, fmt.Sprintf("one that takes %v to prepare, and %v of a processor, may be renewed every %v within max-overhead, and standby-lag is %v",
+			in.Took.Round(time.Millisecond), in.Work.Round(time.Millisecond), every.Round(time.Millisecond), in.MaxLag)
 	}
 	return every, ""
 }

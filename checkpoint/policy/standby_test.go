@@ -70,18 +70,24 @@ func TestRefresh(t *testing.T) {
 	spaced := func(interval, pause time.Duration, overhead float64) SpacingInput {
 		return SpacingInput{Interval: interval, MaxOverhead: overhead, Recent: []checkpoint.Cost{{Copy: pause}}}
 	}
+	lag := 2 * time.Second
 	for _, tc := range []struct {
 		name    string
 		in      RefreshInput
 		every   time.Duration
 		refused string
 	}{
-		{"all of the budget", RefreshInput{spaced(time.Second, 0, 0.05), 200 * ms, 2 * time.Second}, time.Second, ""},
-		{"what checkpoints leave", RefreshInput{spaced(time.Second, 10*ms, 0.05), 200 * ms, 2 * time.Second}, 1250 * ms, ""},
-		{"just within the lag", RefreshInput{spaced(time.Second, 25*ms, 0.05), 200 * ms, 2 * time.Second}, 2 * time.Second, ""},
-		{"beyond the lag", RefreshInput{spaced(time.Second, 26*ms, 0.05), 200 * ms, 2 * time.Second}, 0, "standby-lag is 2s"},
-		{"nothing left", RefreshInput{spaced(time.Second, 80*ms, 0.05), 200 * ms, 2 * time.Second}, 0, "all of max-overhead, 5%"},
-		{"rare checkpoints", RefreshInput{spaced(time.Hour, 80*ms, 0.001), 200 * ms, 2 * time.Second}, 51136 * ms, ""},
+		{"all of the budget", RefreshInput{spaced(time.Second, 0, 0.05), StandbyHot, 200 * ms, 0, lag}, time.Second, ""},
+		{"what checkpoints leave", RefreshInput{spaced(time.Second, 10*ms, 0.05), StandbyHot, 200 * ms, 0, lag}, 1250 * ms, ""},
+		{"just within the lag", RefreshInput{spaced(time.Second, 25*ms, 0.05), StandbyHot, 200 * ms, 0, lag}, 2 * time.Second, ""},
+		{"beyond the lag", RefreshInput{spaced(time.Second, 26*ms, 0.05), StandbyHot, 200 * ms, 0, lag}, 0, "standby-lag is 2s"},
+		{"nothing left", RefreshInput{spaced(time.Second, 80*ms, 0.05), StandbyHot, 200 * ms, 0, lag}, 0, "all of max-overhead, 5%"},
+		{"rare checkpoints", RefreshInput{spaced(time.Hour, 80*ms, 0.001), StandbyHot, 200 * ms, 0, lag}, 51136 * ms, ""},
+		{"work that was asked for", RefreshInput{spaced(time.Second, 0, 0.05), StandbyHot, 200 * ms, time.Second, lag}, time.Second, ""},
+		{"work that wasn't", RefreshInput{spaced(time.Second, 0, 0.05), StandbyAuto, 200 * ms, 101 * ms, lag}, 0, "101ms of a processor, may be renewed every 2.02s"},
+		{"work that fits", RefreshInput{spaced(time.Second, 0, 0.05), StandbyAuto, 200 * ms, 100 * ms, lag}, lag, ""},
+		{"work seldom", RefreshInput{spaced(10*time.Second, 0, 0.05), StandbyAuto, 200 * ms, 200 * ms, lag}, 4 * time.Second, ""},
+		{"hardly any work", RefreshInput{spaced(time.Second, 0, 0.05), StandbyAuto, 200 * ms, ms, lag}, time.Second, ""},
 	} {
 		every, refused := Refresh(tc.in)
 		if every.Round(time.Second/4) != tc.every.Round(time.Second/4) || !strings.Contains(refused, tc.refused) || (refused == "") != (tc.refused == "") {
@@ -102,7 +108,9 @@ func TestRefreshStaysWithinBounds(t *testing.T) {
 				MaxOverhead: 0.001 + random.Float64()/5,
 				Recent:      []checkpoint.Cost{{Copy: time.Duration(random.Int64N(int64(100 * time.Millisecond)))}},
 			},
+			Asked:  []Standby{StandbyHot, StandbyAuto}[random.IntN(2)],
 			Took:   time.Duration(random.Int64N(int64(time.Second))),
+			Work:   time.Duration(random.Int64N(int64(200 * time.Millisecond))),
 			MaxLag: 2 * time.Second,
 		}
 		every, refused := Refresh(in)
@@ -111,7 +119,7 @@ func TestRefreshStaysWithinBounds(t *testing.T) {
 		}
 		offered++
 		spacing, _ := Next(in.SpacingInput)
-		share := float64(burden(in.Recent[0]))/float64(spacing) + refreshShare*float64(in.Took)/float64(every)
+		share := float64(burden(in.Recent[0]))/float64(spacing) + float64(in.cost())/float64(every)
 		if share > in.MaxOverhead*1.001 {
 			t.Errorf("%+v: every %v makes a share of %.4f", in, every, share)
 		}

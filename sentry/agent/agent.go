@@ -72,7 +72,8 @@ type Options struct {
 
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
-	gate *gate.Gate
+	gate      *gate.Gate
+	collector collector
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
 	// queries wait to be sent to the supervisor.

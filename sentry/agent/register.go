@@ -100,6 +100,7 @@ func (a *Agent) newSink(config map[string]any, endpoint *fd.FD) (seccheck.Sink, 
 	if err != nil {
 		return nil, err
 	}
+	a.collector.boot()
 	a.mu.Lock()
 	a.opts = opts
 	a.mu.Unlock()

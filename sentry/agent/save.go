@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/fd"
@@ -62,8 +61,8 @@ func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.Chec
 	}
 	// A collection in the pause would double it. The collector's debt is paid
 	// while the program runs, and when the objects' encoding is garbage.
-	percent := debug.SetGCPercent(-1)
-	defer debug.SetGCPercent(percent)
+	a.collector.stop()
+	defer a.collector.start()
 	cost, failed := a.stopAndSave(k, objects, files[filePagesMeta], pages)
 	if err := objects.finish(); failed == nil {
 		failed = finish(err, pages, files[filePageIndex])

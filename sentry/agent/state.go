@@ -57,7 +57,9 @@ func (*savedState) StateLoad(ctx context.Context, source state.Source) {
 	var text string
 	source.LoadValue(0, new(string), func(v any) { text = v.(string) })
 	source.AfterLoad(func() {
-		loadedAgent.Load().restore(ctx.Value(kernel.CtxKernel).(*kernel.Kernel), text)
+		a := loadedAgent.Load()
+		a.restore(ctx.Value(kernel.CtxKernel).(*kernel.Kernel), text)
+		a.collector.booted()
 	})
 }
 

@@ -28,8 +28,8 @@ const (
 )
 
 // EngineOptions is what an engine works with. Image, Resume, Saved,
-// BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory and PutNetworkBack
-// may be nil.
+// BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory, ProcessorTime and
+// PutNetworkBack may be nil.
 type EngineOptions struct {
 	// Identity holds what is the same in the manifest of every checkpoint.
 	Identity checkpoint.Manifest
@@ -61,6 +61,8 @@ type EngineOptions struct {
 	Memory func() (memoryUse, error)
 	// ProcessMemory is the resident memory of host processes, in bytes.
 	ProcessMemory func(pids []int) uint64
+	// ProcessorTime is how much of processors' time host processes have taken.
+	ProcessorTime func(pids []int) time.Duration
 	// HostNetwork is set when sandboxes use the namespace's own stack, in which
 	// one at a time can listen on a port.
 	HostNetwork bool

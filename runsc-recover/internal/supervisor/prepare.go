@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/oci"
 )
 
 // prepared is a sandbox made ready for a recovery, or being made so:
@@ -29,7 +31,10 @@ type prepared struct {
 	// immutable once claimed.
 	seq   checkpoint.Seq
 	begun time.Time
-	since time.Time // when it was ready
+	// before is the processors' time that the supervisor, which serves it its
+	// memory, had taken when it was begun.
+	before time.Duration
+	since  time.Time // when it was ready
 	// claimed: a recovery has it. dropped: nobody wants it any more.
 	claimed, dropped bool
 	// loaded: all memory of a hot one is there. beside: until then there is
@@ -60,7 +65,7 @@ func (e *Engine) prepareStandby(choice policy.StandbyChoice) {
 	if s.givenUp() {
 		return
 	}
-	p := &prepared{ready: make(chan struct{}), kind: choice.Kind, beside: choice.Beside, begun: time.Now()}
+	p := &prepared{ready: make(chan struct{}), kind: choice.Kind, beside: choice.Beside, begun: time.Now(), before: e.processorTime(nil)}
 	s.coming = p
 	network, hot := e.network, p.kind == policy.StandbyHot
 	e.background(func() {
@@ -136,9 +141,10 @@ func (e *Engine) awaitStandbyPages(p *prepared) {
 		if p.gen.Loaded(e.ctx) != nil {
 			return // it is gone, which others see
 		}
+		work := e.processorTime(p.gen) - p.before
 		e.post(func() {
 			p.loaded = true
-			e.standby.took, e.standby.renewed = time.Since(p.begun), time.Now()
+			e.standby.took, e.standby.work, e.standby.renewed = time.Since(p.begun), work, time.Now()
 			e.placeStandby()
 			e.tendStandby()
 		})
@@ -215,4 +221,29 @@ func (e *Engine) destroyPrepared(p *prepared) {
 	if p.gen != nil {
 		e.destroy(p.gen)
 	}
+}
+
+// processorTime is the processors' time that this process, and the sandbox gen
+// where it isn't nil, have taken so far.
+func (e *Engine) processorTime(gen *generation) time.Duration {
+	if e.opts.ProcessorTime == nil {
+		return 0
+	}
+	pids := []int{os.Getpid()}
+	if gen != nil {
+		pids = append(pids, gen.Pids()...)
+	}
+	return e.opts.ProcessorTime(pids)
+}
+
+// processorTime adds up what of processors' time processes have taken. One that
+// is gone has taken none.
+func processorTime(pids []int) (sum time.Duration) {
+	for _, pid := range pids {
+		n, err := oci.ProcessorTime(pid)
+		if err == nil {
+			sum += n
+		}
+	}
+	return sum
 }

@@ -12,10 +12,12 @@ import (
 )
 
 const (
-	// standbyGuess is the memory that a booted sandbox takes, and tookGuess
-	// the time that a hot standby takes to prepare, before one was measured.
+	// standbyGuess is the memory that a booted sandbox takes, tookGuess the
+	// time that a hot standby takes to prepare, and workGuess the processors'
+	// time, before one was measured.
 	standbyGuess = 48 << 20
 	tookGuess    = 200 * time.Millisecond
+	workGuess    = 200 * time.Millisecond
 	// maxStandbyFailures bounds how often in a row a standby that can't be
 	// made, or dies, is replaced before the next recovery.
 	maxStandbyFailures = 5
@@ -36,14 +38,16 @@ type standby struct {
 	coming *prepared // being made, or loading its memory; nil for none
 	reason string    // why it is as it is
 	// notHot says why a hot one can't be had until the next recovery.
-	notHot   string
-	memory   map[policy.Standby]uint64 // what the last one of a kind took
-	took     time.Duration             // by the last hot one to prepare
-	renewed  time.Time                 // when the last hot one was ready
-	weighing bool
-	failures int // in a row
-	timer    *time.Timer
-	waiting  bool // for the timer, after a failure
+	notHot string
+	memory map[policy.Standby]uint64 // what the last one of a kind took
+	// took and work are the time, and the processors' time, that the last hot
+	// one took to prepare.
+	took, work time.Duration
+	renewed    time.Time // when the last hot one was ready
+	weighing   bool
+	failures   int // in a row
+	timer      *time.Timer
+	waiting    bool // for the timer, after a failure
 }
 
 // wantsStandby reports whether a recovery could use one.
@@ -129,13 +133,15 @@ func (e *Engine) standbyFollows() bool {
 // refreshEvery says how often a hot standby may be renewed, or why it can't
 // be.
 func (e *Engine) refreshEvery() (time.Duration, string) {
-	took := e.standby.took
+	took, work := e.standby.took, e.standby.work
 	if time.Since(e.standby.renewed) > standbyStable {
-		took = tookGuess // the host may have been busy then
+		took, work = tookGuess, workGuess // the host may have been busy then
 	}
 	return policy.Refresh(policy.RefreshInput{
 		SpacingInput: e.ckpt.spacing.input(e.opts.Config),
+		Asked:        e.opts.Config.Standby,
 		Took:         took,
+		Work:         work,
 		MaxLag:       e.opts.Config.StandbyLag,
 	})
 }

@@ -274,3 +274,39 @@ func TestDamagedCheckpointWithStandby(t *testing.T) {
 		w.end()
 	})
 }
+
+// Left to choose, a hot standby is had where all the processors' time that it
+// takes to renew is within max-overhead.
+func TestAutoIsHotWhereThatIsCheap(t *testing.T) {
+	for interval, want := range map[time.Duration]policy.Standby{
+		time.Second:      policy.StandbyWarm,
+		10 * time.Second: policy.StandbyHot,
+	} {
+		scenario(t, func(t *testing.T) {
+			w := started(t, func(o *EngineOptions) {
+				o.Config.Standby, o.Config.Interval = policy.StandbyAuto, interval
+			})
+			w.run(time.Second)
+			expect(t, interval.String(), w.state().Standby.Kind, want)
+			w.end()
+		})
+	}
+}
+
+// A hot standby that turns out to be dear to renew makes way for a warm one.
+func TestAutoIsWarmOnceHotIsDear(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		var spent atomic.Int64
+		w := started(t, func(o *EngineOptions) {
+			o.Config.Standby, o.Config.Interval = policy.StandbyAuto, 10*time.Second
+			o.ProcessorTime = func([]int) time.Duration { return time.Duration(spent.Add(int64(time.Second))) }
+		})
+		w.run(time.Second)
+		expect(t, "at first", w.state().Standby.Kind, policy.StandbyHot)
+		w.run(25 * time.Second)
+		st := w.state().Standby
+		expect(t, "later", st.Kind, policy.StandbyWarm)
+		expect(t, "says why", strings.Contains(st.Reason, "1s of a processor"), true)
+		w.end()
+	})
+}

@@ -50,6 +50,7 @@ func (s *supervisor) engineOptions() EngineOptions {
 		BeforeStart:    s.beforeStart,
 		AfterStart:     s.runPoststartHooks,
 		ProcessMemory:  residentMemory,
+		ProcessorTime:  processorTime,
 		HostNetwork:    s.opts.Network == networkHost,
 		PutNetworkBack: func() error { return s.before.putBack() },
 		Log:            s.log,
