@@ -54,7 +54,7 @@ func copyProgram(t *testing.T, from, to string) {
 	t.Helper()
 	b, err := os.ReadFile(from)
 	must(t, err)
-	must(t, os.WriteFile(to, b, 0o755))
+	harness.WriteProgram(t, to, b)
 }
 
 // archiveImage makes an archive as docker saves images, of what buildImage

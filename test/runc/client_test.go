@@ -43,9 +43,7 @@ func marked(t *testing.T, rt *harness.Runtime) string {
 	t.Helper()
 	path := filepath.Join(rt.Dir, "runtime")
 	text := fmt.Sprintf("#!/bin/sh\nRUNSC_RECOVER_TEST=%s exec %s \"$@\"\n", rt.Dir, rt.Binary)
-	if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	harness.WriteProgram(t, path, []byte(text))
 	return path
 }
 

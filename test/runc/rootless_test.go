@@ -33,7 +33,7 @@ func newOrdinaryUser(t *testing.T, script string) *ordinaryUser {
 	u.binary = filepath.Join(u.Dir, "runsc-recover")
 	b, err := os.ReadFile(u.Binary)
 	if err == nil {
-		err = os.WriteFile(u.binary, b, 0o755)
+		harness.WriteProgram(t, u.binary, b)
 	}
 	u.bundle = u.Shell(script)
 	if err == nil {
