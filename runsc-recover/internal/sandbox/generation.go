@@ -63,7 +63,7 @@ type generation struct {
 	known *os.File
 
 	// stopped is the sandbox that a copy takes over from, nil for one that died.
-	// It is set by TakeOver, and Release comes after that.
+	// It is set by TakeOver until Release.
 	stopped *generation
 
 	// loading is held while gVisor starts or restores the sandbox: whoever

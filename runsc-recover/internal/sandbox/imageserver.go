@@ -90,6 +90,7 @@ func (s *imageServer) serve() {
 	}
 	s.hangUp()
 	s.files.Stop()
+	s.files = nil // with what it noted of every page
 	s.sock.Close()
 }
 

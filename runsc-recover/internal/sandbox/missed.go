@@ -26,13 +26,13 @@ func (g *generation) findEars() {
 }
 
 // deliverMissed gives the copy what has arrived since its predecessor stopped:
-// what that has kept, if it lives, and what it hasn't read.
-func (g *generation) deliverMissed(ctx context.Context, dead *ears) error {
+// what that has kept, if it lives and isn't nil, and what it hasn't read.
+func (g *generation) deliverMissed(ctx context.Context, stopped *generation, dead *ears) error {
 	unheard := []map[string][]byte{dead.unread()}
 	var errs []error
-	if g.stopped != nil {
-		unheard = append(unheard, g.stopped.ears.unread())
-		errs = append(errs, g.deliverKept(ctx))
+	if stopped != nil {
+		unheard = append(unheard, stopped.ears.unread())
+		errs = append(errs, g.deliverKept(ctx, stopped))
 	}
 	for _, frames := range unheard {
 		for link, b := range frames {
@@ -44,11 +44,11 @@ func (g *generation) deliverMissed(ctx context.Context, dead *ears) error {
 
 // deliverLate passes on, while the stopped sandbox is still there, what was on
 // its way through that: under load its threads wait for a processor.
-func (g *generation) deliverLate(ctx context.Context) {
+func (g *generation) deliverLate(ctx context.Context, stopped *generation) {
 	const first, last = time.Millisecond, 64 * time.Millisecond
 	for wait := first; wait <= last; wait *= 2 {
 		time.Sleep(wait)
-		if err := g.deliverKept(ctx); err != nil {
+		if err := g.deliverKept(ctx, stopped); err != nil {
 			return // one of the two is gone
 		}
 	}
@@ -68,21 +68,21 @@ func (g *generation) deliverBytes(ctx context.Context, link string, frames []byt
 
 // deliverKept passes on what the stopped sandbox has kept, in files that
 // nothing here reads.
-func (g *generation) deliverKept(ctx context.Context) error {
+func (g *generation) deliverKept(ctx context.Context, stopped *generation) error {
 	var errs []error
 	for _, l := range g.links() {
-		errs = append(errs, g.deliverKeptAt(ctx, l.Name))
+		errs = append(errs, g.deliverKeptAt(ctx, stopped, l.Name))
 	}
 	return errors.Join(errs...)
 }
 
-func (g *generation) deliverKeptAt(ctx context.Context, link string) error {
+func (g *generation) deliverKeptAt(ctx context.Context, stopped *generation, link string) error {
 	f, err := memfile("frames")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if _, err := g.stopped.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbKept, Link: link}, f); err != nil {
+	if _, err := stopped.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbKept, Link: link}, f); err != nil {
 		return fmt.Errorf("ask what arrived at %s: %w", link, err)
 	}
 	if st, err := f.Stat(); err == nil && st.Size() == 0 {

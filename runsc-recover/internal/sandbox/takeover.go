@@ -60,24 +60,26 @@ func (g *generation) askConnections(ctx context.Context) error {
 // Release implements supervisor.Generation. What arrived since the last sandbox
 // stopped comes after the program runs: it is heard by its stack, not by it.
 func (g *generation) Release(ctx context.Context, r supervisor.Release) error {
+	stopped := g.stopped
+	g.stopped = nil // or each would keep all before it
 	if err := g.silence.lift(); err != nil {
 		return err
 	}
 	dead := g.missed.take()
 	defer dead.close()
 	dead.cover()
-	if g.stopped != nil {
-		g.stopped.ears.cover()
+	if stopped != nil {
+		stopped.ears.cover()
 	}
 	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRelease, Info: r.Info}); err != nil {
 		return err
 	}
 	g.serves.Store(true)
-	if err := g.deliverMissed(ctx, dead); err != nil {
+	if err := g.deliverMissed(ctx, stopped, dead); err != nil {
 		log.Warningf("recover: %v", err)
 	}
-	if g.stopped != nil {
-		go g.deliverLate(ctx)
+	if stopped != nil {
+		go g.deliverLate(ctx, stopped)
 	}
 	return nil
 }

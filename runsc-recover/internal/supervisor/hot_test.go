@@ -2,6 +2,7 @@ package supervisor
 
 import (
 	"errors"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -278,5 +279,22 @@ func TestShutdownWhileTheHotStandbyLoads(t *testing.T) {
 		w.run(200 * time.Millisecond)
 		w.end()
 		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+	})
+}
+
+// Nothing of a standby that was replaced stays.
+func TestReplacedStandbysAreForgotten(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t, hot)
+		w.run(10 * time.Second)
+		booted, before := w.booted(), runtime.NumGoroutine()
+		w.run(time.Minute)
+		if n := w.booted() - booted; n < 20 {
+			t.Fatalf("%d standbys in a minute", n)
+		}
+		if after := runtime.NumGoroutine(); after > before+5 {
+			t.Errorf("there were %d goroutines and are %d", before, after)
+		}
+		w.end()
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"runsc-recover/checkpoint"
@@ -28,7 +29,11 @@ type generation struct {
 	// overtake the news of its release.
 	admitted chan struct{}
 	// heard is closed when it has said its last before it was admitted.
-	heard  chan struct{}
+	heard chan struct{}
+	// buried is closed, by bury, once it is destroyed: it won't be admitted any
+	// more.
+	buried chan struct{}
+	bury   func()
 	paused bool
 	// pausing is set while a pause or resume is under way, for which
 	// pauseReplies wait.
@@ -68,8 +73,11 @@ func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 	if err != nil {
 		return nil, fmt.Errorf("boot sandbox: %w", err)
 	}
+	buried := make(chan struct{})
 	gen := &generation{
 		Generation: g,
+		buried:     buried,
+		bury:       sync.OnceFunc(func() { close(buried) }),
 		number:     n,
 		record:     oci.Generation{Number: n, ID: opts.ID, Root: opts.Root},
 		events:     events,
@@ -96,14 +104,16 @@ func (e *Engine) watch(gen *generation) {
 	e.post(func() { e.handle(gen, Event{Exited: &Exit{Crashed: true, Err: ErrGone}}) })
 }
 
-// keepEarly keeps the events of a sandbox until it is admitted, and tells when
-// it is gone before that.
+// keepEarly keeps the events of a sandbox until it is admitted or destroyed, and
+// tells when it is gone before that.
 func (e *Engine) keepEarly(gen *generation) (early []Event) {
 	events := gen.events
 	for {
 		select {
 		case <-gen.admitted:
 			return early
+		case <-gen.buried:
+			return nil
 		case <-e.closed:
 			return nil
 		case ev, ok := <-events:
@@ -128,6 +138,7 @@ func (e *Engine) keepEarly(gen *generation) (early []Event) {
 func (g *generation) lastWords(ctx context.Context) {
 	select {
 	case <-g.heard:
+	case <-g.buried:
 	case <-ctx.Done():
 	}
 }
@@ -237,6 +248,7 @@ func (e *Engine) destroy(gen *generation) {
 }
 
 func (e *Engine) destroyNow(gen *generation) {
+	defer gen.bury()
 	if err := gen.Destroy(); err != nil && !errors.Is(err, ErrGone) {
 		e.log.Error("destroy sandbox", "generation", gen.number, "error", err)
 	}
