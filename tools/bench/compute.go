@@ -64,11 +64,15 @@ func measureCompute(l loop) func(context.Context, *bench) error {
 // compute has the program compute once.
 func (c *container) compute(ctx context.Context, w *way) error {
 	const word = "took "
-	before := len(w.results["time"])
+	output, err := c.waitFor(ctx, "what it said", func(string) bool { return true })
+	if err != nil {
+		return err
+	}
+	before := strings.Count(output, word)
 	if err := c.do(ctx, "kill", strconv.Itoa(int(unix.SIGUSR1))); err != nil {
 		return err
 	}
-	output, err := c.waitFor(ctx, "the loop's end", func(output string) bool { return strings.Count(output, word) > before })
+	output, err = c.waitFor(ctx, "the loop's end", func(output string) bool { return strings.Count(output, word) > before })
 	if err != nil {
 		return err
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"os/exec"
 	"strconv"
@@ -13,23 +12,23 @@ import (
 // measureRedis runs redis-benchmark from the host against redis-server in
 // containers, with so many clients.
 func measureRedis(clients int) func(context.Context, *bench) error {
-	return func(ctx context.Context, b *bench) (err error) {
+	return func(ctx context.Context, b *bench) error {
 		what := fmt.Sprintf("redis-benchmark with %d clients", clients)
 		if b.needs(what, "redis-server", "redis-benchmark", "redis-cli", "ip") {
 			return nil
 		}
 		plain, protected, off := b.ways()
 		ways := []*way{protected, plain, off}
-		var networks []*network
-		for i := range ways {
-			n, err := newNetwork(ctx, i)
-			if err != nil {
-				return err
-			}
-			defer func() { err = errors.Join(err, n.remove()) }()
-			networks = append(networks, n)
-		}
+		networks := make([]*network, len(ways))
 		load := workload{
+			prepare: func(ctx context.Context, i int) (func() error, error) {
+				n, err := newNetwork(ctx, i)
+				if err != nil {
+					return nil, err
+				}
+				networks[i] = n
+				return n.remove, nil
+			},
 			program: func(i int, w *way) program {
 				return program{
 					args:    []string{"/usr/bin/redis-server", "--save", "", "--protected-mode", "no"},

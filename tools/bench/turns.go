@@ -30,8 +30,11 @@ func (b *bench) ways() (plain, protected, off *way) {
 }
 
 // A workload is a program that runs in a container for as long as it is
-// measured.
+// measured. Containers of a set are numbered by their ways.
 type workload struct {
+	// prepare, where it is set, makes what the container needs, and returns what
+	// removes that again.
+	prepare func(ctx context.Context, number int) (remove func() error, err error)
 	// program is what runs in the number-th container, which is ready once
 	// started returns.
 	program func(number int, w *way) program
@@ -40,12 +43,37 @@ type workload struct {
 	measure func(ctx context.Context, number int, w *way, c *container) error
 }
 
-// inTurns measures every way in every round. The containers of the others are
-// paused meanwhile, which stops their checkpoints too.
-func (b *bench) inTurns(ctx context.Context, load workload, ways ...*way) (err error) {
+// setRounds is how many rounds are measured with one container of each way.
+// Which pages of the machine a container gets makes it faster or slower, for
+// as long as it lives, by more than what is to be measured.
+const setRounds = 4
+
+// inTurns measures every way in every round, with containers of its own for
+// each set of rounds.
+func (b *bench) inTurns(ctx context.Context, load workload, ways ...*way) error {
+	for _, w := range ways {
+		w.results = map[string]sample{}
+	}
+	for first := 0; first < b.size.rounds; first += setRounds {
+		if err := b.set(ctx, load, first, min(first+setRounds, b.size.rounds), ways); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// set measures the rounds from first up to end. The containers of the other
+// ways are paused meanwhile, which stops their checkpoints too.
+func (b *bench) set(ctx context.Context, load workload, first, end int, ways []*way) (err error) {
 	containers := make([]*container, len(ways))
 	for i, w := range ways {
-		w.results = map[string]sample{}
+		if load.prepare != nil {
+			remove, err := load.prepare(ctx, i)
+			if err != nil {
+				return err
+			}
+			defer func() { err = errors.Join(err, remove()) }()
+		}
 		c, err := w.runtime.start(ctx, load.program(i, w))
 		if err != nil {
 			return err
@@ -59,7 +87,7 @@ func (b *bench) inTurns(ctx context.Context, load workload, ways ...*way) (err e
 		}
 		containers[i] = c
 	}
-	for round := range b.size.rounds {
+	for round := first; round < end; round++ {
 		b.progress("round %d of %d", round+1, b.size.rounds)
 		for i, w := range ways {
 			if w.rarely > 0 && round%w.rarely != 0 {
