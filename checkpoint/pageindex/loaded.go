@@ -3,7 +3,6 @@ package pageindex
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // Loaded says where a sandbox that was restored from a checkpoint has its
@@ -44,18 +43,25 @@ func (f *LoadedFile) Add(r LoadedRun) {
 // Encode returns l as numbers of 8 bytes, little-endian: of files, and for each
 // its dev, ino, runs and their members; of sums, and they.
 func (l *Loaded) Encode() []byte {
-	words := []uint64{uint64(len(l.Files))}
+	words := 2 + len(l.Sums)
 	for _, f := range l.Files {
-		words = append(words, f.Dev, f.Ino, uint64(len(f.Runs)))
-		for _, r := range f.Runs {
-			words = append(words, r.Page, r.Place, r.Pages)
+		words += 3 + 3*len(f.Runs)
+	}
+	b := make([]byte, 0, 8*words) // 2 MiB for each GiB of memory, so no more than once
+	add := func(words ...uint64) {
+		for _, w := range words {
+			b = binary.LittleEndian.AppendUint64(b, w)
 		}
 	}
-	words = append(words, uint64(len(l.Sums)))
-	b := make([]byte, 0, 8*(len(words)+len(l.Sums)))
-	for _, w := range slices.Concat(words, l.Sums) {
-		b = binary.LittleEndian.AppendUint64(b, w)
+	add(uint64(len(l.Files)))
+	for _, f := range l.Files {
+		add(f.Dev, f.Ino, uint64(len(f.Runs)))
+		for _, r := range f.Runs {
+			add(r.Page, r.Place, r.Pages)
+		}
 	}
+	add(uint64(len(l.Sums)))
+	add(l.Sums...)
 	return b
 }
 
