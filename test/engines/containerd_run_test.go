@@ -92,7 +92,7 @@ func testContainerdImages(t *testing.T, c *containerd) {
 	want(t, restored, "RUNNING")
 	c.runtime(t, "checkpoint", "--into-store", next.id)
 	c.runtime(t, "fail", next.id)
-	want(t, c.do(t, "task", "exec", "--exec-id", "e", next.id, "/bin/ps"), "echo-server")
+	want(t, next.exec(t, "", next.id, "/bin/ps"), "echo-server")
 	if now := next.state(t); now != restored {
 		t.Errorf("the task was %q and is %q", restored, now)
 	}
