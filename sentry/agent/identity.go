@@ -43,8 +43,7 @@ func key(tag byte, number uint64, text []byte, program string) uint64 {
 	return 1
 }
 
-// programOf returns the name of t's process, with what isn't printable ASCII
-// replaced: it goes into records that people read.
+// programOf returns the name of t's process as valid UTF-8, for the records.
 func programOf(t *kernel.Task) string {
 	return printable([]byte(t.ThreadGroup().Leader().Name()))
 }
