@@ -129,7 +129,7 @@ func (b *Bundle) check() error {
 // only say that it didn't start.
 func (b *Bundle) checkSources() error {
 	for i, m := range b.Spec.Mounts {
-		if !isBind(m) {
+		if !IsBind(m) {
 			continue
 		}
 		if _, err := os.Stat(resolve(b.Path, m.Source)); err != nil {

@@ -16,7 +16,7 @@ import (
 func (b *Bundle) ConfinedPaths(empty string) (mounts []specs.Mount) {
 	t := hostTree{rootfs: b.Rootfs, mounts: slices.Clone(b.Spec.Mounts)}
 	for i, m := range t.mounts {
-		if isBind(m) {
+		if IsBind(m) {
 			t.mounts[i].Source = resolve(b.Path, m.Source)
 		}
 	}

@@ -139,7 +139,7 @@ func (t hostTree) hostPath(name string) (string, error) {
 		if err != nil || rel == ".." || strings.HasPrefix(rel, "../") {
 			continue
 		}
-		if !isBind(m) {
+		if !IsBind(m) {
 			return "", errUnseen
 		}
 		src := filepath.Join(m.Source, rel)
@@ -163,7 +163,8 @@ func (t hostTree) leadsToMount(name string) bool {
 	})
 }
 
-func isBind(m specs.Mount) bool {
+// IsBind reports whether a mount shows a file or directory of the host.
+func IsBind(m specs.Mount) bool {
 	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 }
 

@@ -1,12 +1,11 @@
 package agent
 
 import (
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/errors/linuxerr"
 	"gvisor.dev/gvisor/pkg/hostarch"
 	"gvisor.dev/gvisor/pkg/sentry/arch"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
-
-	"golang.org/x/sys/unix"
 
 	"runsc-recover/sentry/abi"
 	"runsc-recover/sentry/wire"

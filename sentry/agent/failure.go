@@ -4,9 +4,9 @@ import (
 	"errors"
 	"time"
 
-	"gvisor.dev/gvisor/pkg/sentry/kernel"
-
 	"golang.org/x/sys/unix"
+
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/wire"
 )

@@ -7,13 +7,13 @@ import (
 	"os"
 	"sync"
 
+	"golang.org/x/sys/unix"
+
 	"gvisor.dev/gvisor/pkg/unet"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/runsc-recover/internal/supervisor"
 	"runsc-recover/sentry/wire"
-
-	"golang.org/x/sys/unix"
 )
 
 // channel is the supervisor's end of the socket to the agent.

@@ -78,14 +78,6 @@ func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes
 	return newest.Seq, nil
 }
 
-// takeUp continues the records that an earlier supervisor left.
-func (j *journal) takeUp(episodes []control.Episode, now time.Time) {
-	j.episodes = episodes
-	if ep := j.open(); ep != nil {
-		ep.Reasons, ep.EndedAt, j.dirty = append(ep.Reasons, "the supervisor died"), now, true
-	}
-}
-
 // bringBack recovers from the death of the sandbox that an earlier supervisor
 // took with it, and returns once the copy runs. gen has never run: it showed
 // that the container can be made.

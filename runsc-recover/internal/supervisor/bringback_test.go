@@ -10,6 +10,7 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 func TestResumePoint(t *testing.T) {
@@ -67,16 +68,16 @@ func TestBringBack(t *testing.T) {
 		w.end()
 
 		back := started(t, with(&Resume{}))
-		expect(t, "generation", back.state().Generation, 2)
+		expect.Equal(t, "generation", back.state().Generation, 2)
 		told := back.gen(2).told[0].Info
-		expect(t, "told", told.Failure.Kind, wire.KindSignal)
-		expect(t, "checkpoint", told.CheckpointSeq, uint64(newest))
+		expect.Equal(t, "told", told.Failure.Kind, wire.KindSignal)
+		expect.Equal(t, "checkpoint", told.CheckpointSeq, uint64(newest))
 		back.run(10 * time.Second)
 		episodes, err := back.service.Episodes(t.Context())
 		if err != nil || len(episodes) != 2 || episodes[1].Episode != 2 || episodes[1].Outcome != "recovered" {
 			t.Errorf("records: %+v, %v", episodes, err)
 		}
-		expect(t, "checkpoints go on", back.state().LastCheckpoint > newest, true)
+		expect.Equal(t, "checkpoints go on", back.state().LastCheckpoint > newest, true)
 		back.end()
 	})
 }

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
+	"github.com/cenkalti/backoff"
 	"github.com/containerd/cgroups/v3"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
-	"runsc-recover/runsc-recover/internal/control"
 )
 
 const cgroupMount = "/sys/fs/cgroup"
@@ -24,8 +25,23 @@ var errNoCgroup = errors.New("container has no cgroup")
 // in it.
 type containerCgroup interface {
 	update(res *specs.LinuxResources) error
-	stats() (control.Stats, error)
+	stats() (cgroupStats, error)
 	memory() (memoryUse, error)
+}
+
+// cgroupStats is what a cgroup has used, and its limits. Times are in
+// nanoseconds, memory in bytes.
+type cgroupStats struct {
+	CPUUsageNS    uint64
+	MemoryUsage   uint64
+	MemoryLimit   uint64
+	PidsCurrent   uint64
+	OOMKills      uint64 // processes killed for want of memory
+	CPUUserNS     uint64
+	CPUKernelNS   uint64
+	PidsLimit     uint64
+	MemoryMax     uint64 // the highest use so far
+	MemoryFailcnt uint64 // how often the limit was hit
 }
 
 // cgroupsPath is the spec's, or the one that runc takes when the spec has
@@ -112,6 +128,29 @@ func (p cgroupPlan) join(ctx context.Context, res *specs.LinuxResources, pid int
 		return p.joinUnified(res, pid)
 	}
 	return p.joinLegacy(ctx, res, pid)
+}
+
+const (
+	// removeTime is how long a process that was killed may keep its cgroup, and
+	// systemd may take to end a scope.
+	removeTime = 5 * time.Second
+	removePoll = 10 * time.Millisecond
+)
+
+// removeCgroup removes the scope unit, where it isn't empty, and the host
+// directories of a cgroup. A cgroup that somebody else is in is left to them.
+//
+// Preconditions: no process of the container is left.
+func removeCgroup(unit string, dirs []string) error {
+	if unit != "" {
+		endScope(unit)
+	}
+	every := backoff.WithMaxRetries(backoff.NewConstantBackOff(removePoll), uint64(removeTime/removePoll))
+	err := backoff.Retry(func() error { return removeCgroupDirs(dirs) }, every)
+	if populated(dirs) > 0 {
+		return nil
+	}
+	return err
 }
 
 // removeCgroupDirs removes the directories, deepest first. Those that are gone

@@ -10,8 +10,6 @@ import (
 	"github.com/containerd/cgroups/v3/cgroup1"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"runsc-recover/runsc-recover/internal/control"
 )
 
 // legacyCgroup is one of cgroup v1, or of v1's controllers on a hybrid host.
@@ -41,13 +39,13 @@ func (c *legacyCgroup) update(res *specs.LinuxResources) error {
 	return c.c.Update(res)
 }
 
-func (c *legacyCgroup) stats() (control.Stats, error) {
+func (c *legacyCgroup) stats() (cgroupStats, error) {
 	m, err := c.c.Stat(cgroup1.IgnoreNotExist)
 	if err != nil {
-		return control.Stats{}, fmt.Errorf("read cgroup: %w", err)
+		return cgroupStats{}, fmt.Errorf("read cgroup: %w", err)
 	}
 	mem := m.GetMemory().GetUsage()
-	return control.Stats{
+	return cgroupStats{
 		CPUUsageNS:    m.GetCPU().GetUsage().GetTotal(),
 		CPUUserNS:     m.GetCPU().GetUsage().GetUser(),
 		CPUKernelNS:   m.GetCPU().GetUsage().GetKernel(),

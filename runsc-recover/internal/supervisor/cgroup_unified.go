@@ -13,8 +13,6 @@ import (
 	"github.com/opencontainers/cgroups/fs2"
 	"github.com/opencontainers/cgroups/systemd"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"runsc-recover/runsc-recover/internal/control"
 )
 
 // unifiedCgroup is one of cgroup v2, systemd's or not. systemd is told of all
@@ -69,13 +67,13 @@ func (c *unifiedCgroup) update(res *specs.LinuxResources) error {
 	return nil
 }
 
-func (c *unifiedCgroup) stats() (control.Stats, error) {
+func (c *unifiedCgroup) stats() (cgroupStats, error) {
 	s, err := c.m.Stats(&cgroups.StatsOptions{Controllers: cgroups.CPU | cgroups.Memory | cgroups.Pids})
 	if err != nil {
-		return control.Stats{}, fmt.Errorf("read cgroup: %w", err)
+		return cgroupStats{}, fmt.Errorf("read cgroup: %w", err)
 	}
 	cpu, memory := s.CpuStats.CpuUsage, s.MemoryStats.Usage
-	return control.Stats{
+	return cgroupStats{
 		CPUUsageNS:  cpu.TotalUsage,
 		CPUUserNS:   cpu.UsageInUsermode,
 		CPUKernelNS: cpu.UsageInKernelmode,

@@ -10,6 +10,8 @@ import (
 	"github.com/opencontainers/cgroups"
 	"github.com/opencontainers/cgroups/fs2"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/test/expect"
 )
 
 // fakeUnified is a cgroup whose files lie in an ordinary directory.
@@ -42,7 +44,7 @@ func (c *unifiedCgroup) holds(t *testing.T, want map[string]string) {
 		if err != nil {
 			t.Error(err)
 		}
-		expect(t, name, strings.TrimSpace(string(got)), text)
+		expect.Equal(t, name, strings.TrimSpace(string(got)), text)
 	}
 }
 
@@ -101,25 +103,25 @@ func TestUnifiedMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "without a limit", use, memoryUse{used: 700})
+	expect.Equal(t, "without a limit", use, memoryUse{used: 700})
 	s, err := c.stats()
 	if err != nil {
 		t.Fatal(err)
 	}
-	expect(t, "memory", [3]uint64{s.MemoryUsage, s.MemoryLimit, s.MemoryMax}, [3]uint64{1000, math.MaxUint64, 1500})
-	expect(t, "time", [3]uint64{s.CPUUsageNS, s.CPUUserNS, s.CPUKernelNS}, [3]uint64{3000, 2000, 1000})
-	expect(t, "pids, kills", [2]uint64{s.PidsCurrent, s.OOMKills}, [2]uint64{7, 2})
+	expect.Equal(t, "memory", [3]uint64{s.MemoryUsage, s.MemoryLimit, s.MemoryMax}, [3]uint64{1000, math.MaxUint64, 1500})
+	expect.Equal(t, "time", [3]uint64{s.CPUUsageNS, s.CPUUserNS, s.CPUKernelNS}, [3]uint64{3000, 2000, 1000})
+	expect.Equal(t, "pids, kills", [2]uint64{s.PidsCurrent, s.OOMKills}, [2]uint64{7, 2})
 }
 
 func TestTheTightestLimitHolds(t *testing.T) {
 	c := fakeUnified(t, map[string]string{"memory.max": "5000\n"})
 	pod := filepath.Dir(c.dir)
 	limit := func() uint64 { return tightestLimit(c.dir, filepath.Dir(pod)) }
-	expect(t, "its own", limit(), uint64(5000))
+	expect.Equal(t, "its own", limit(), uint64(5000))
 	for text, want := range map[string]uint64{"max": 5000, "9000": 5000, "4000\n": 4000} {
 		if err := os.WriteFile(filepath.Join(pod, "memory.max"), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "pod's is "+text, limit(), want)
+		expect.Equal(t, "pod's is "+text, limit(), want)
 	}
 }

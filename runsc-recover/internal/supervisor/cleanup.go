@@ -6,16 +6,12 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
-	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci"
 )
 
@@ -39,7 +35,7 @@ func Cleanup(dir oci.Dir, st *oci.State) error {
 	}
 	errs = append(errs, putBackNetwork(dir), unmountBelow(string(dir)))
 	if st != nil {
-		errs = append(errs, removeCgroups(st))
+		errs = append(errs, removeCgroup(st.SystemdUnit, st.CgroupPaths))
 		if st.Policy.Store != "" {
 			errs = append(errs, os.RemoveAll(externalStore(st.Policy.Store, st.ID)))
 		}
@@ -59,7 +55,7 @@ func Cleanup(dir oci.Dir, st *oci.State) error {
 //
 // Preconditions: those of Cleanup.
 func Reset(dir oci.Dir, st *oci.State) error {
-	errs := []error{killGenerations(st.Generations), unmountBelow(string(dir)), removeCgroups(st)}
+	errs := []error{killGenerations(st.Generations), unmountBelow(string(dir)), removeCgroup(st.SystemdUnit, st.CgroupPaths)}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clean up container: %w", err)
 	}
@@ -92,39 +88,6 @@ func removeState(dir oci.Dir) (err error) {
 	return err
 }
 
-// storeDir is where a container's checkpoints are when they are on disk.
-func storeDir(dir oci.Dir, p policy.Config) string {
-	if p.Store != "" {
-		return externalStore(p.Store, dir.ID())
-	}
-	return dir.StoreDir()
-}
-
-// HasStore reports whether there is a store of a container's checkpoints.
-func HasStore(dir oci.Dir, p policy.Config) bool {
-	_, err := os.Stat(storeDir(dir, p))
-	return err == nil
-}
-
-// OpenStore opens the checkpoints on disk of a container that has no
-// supervisor. Errors: oci.ErrNotRunning when they were in memory and are gone,
-// ErrNotFound when there is no store.
-//
-// Preconditions: the caller holds the container's lock.
-func OpenStore(dir oci.Dir, p policy.Config, gvisorVersion string) (checkpoint.Store, error) {
-	if p.Durability != policy.DurabilityDisk {
-		return nil, oci.ErrNotRunning
-	}
-	if !HasStore(dir, p) {
-		return nil, checkpoint.ErrNotFound
-	}
-	return store.OpenDisk(storeDir(dir, p), store.Options{GVisorVersion: gvisorVersion, Arch: runtime.GOARCH, ContainerID: dir.ID()})
-}
-
-// externalStore is a container's own directory in a store directory outside
-// its state directory.
-func externalStore(store, id string) string { return filepath.Join(store, id) }
-
 // killGenerations ends the processes of sandboxes that are still those that
 // were started, and waits until they are gone.
 func killGenerations(gens []oci.Generation) error {
@@ -142,36 +105,6 @@ func killGenerations(gens []oci.Generation) error {
 		return fmt.Errorf("kill sandboxes: some are still there after %v", goneTime)
 	}
 	return nil
-}
-
-// removeCgroups removes the scope and the directories; a process that was just
-// killed keeps its cgroup for a moment. One that somebody else is in is left to
-// them.
-//
-// Preconditions: no process of the container is left.
-func removeCgroups(st *oci.State) error {
-	if st.SystemdUnit != "" {
-		endScope(st.SystemdUnit)
-	}
-	var err error
-	within(goneTime, func() bool {
-		err = removeCgroupDirs(st.CgroupPaths)
-		return err == nil
-	})
-	if populated(st.CgroupPaths) > 0 {
-		return nil
-	}
-	return err
-}
-
-// within waits until done, or the time is over, and reports which.
-func within(d time.Duration, done func() bool) bool {
-	for end := time.Now().Add(d); !done(); time.Sleep(gonePoll) {
-		if time.Now().After(end) {
-			return false
-		}
-	}
-	return true
 }
 
 // unmountBelow detaches whatever is mounted in dir, the last mounted first:
@@ -209,4 +142,14 @@ func unmountBelow(dir string) error {
 // unescapeMount undoes mountinfo's octal escapes.
 func unescapeMount(s string) string {
 	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
+}
+
+// within waits until done, or the time is over, and reports which.
+func within(d time.Duration, done func() bool) bool {
+	for end := time.Now().Add(d); !done(); time.Sleep(gonePoll) {
+		if time.Now().After(end) {
+			return false
+		}
+	}
+	return true
 }

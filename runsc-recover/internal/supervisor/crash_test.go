@@ -15,6 +15,7 @@ import (
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 // crashes keeps what the supervisor's death would leave on disk at each step
@@ -171,13 +172,13 @@ func comesBack(t *testing.T, c *crashes, dir oci.Dir) {
 		o.Store, o.EpisodesFile, o.Resume = c.open(dir), dir.EpisodesFile(), &Resume{}
 	})
 	defer w.end()
-	expect(t, "generation", w.state().Generation, 2)
-	expect(t, "told", w.gen(2).told[0].Info.Failure.Kind, wire.KindSignal)
+	expect.Equal(t, "generation", w.state().Generation, 2)
+	expect.Equal(t, "told", w.gen(2).told[0].Info.Failure.Kind, wire.KindSignal)
 	before := w.state().LastCheckpoint
 	w.run(10 * time.Second)
 	episodes := w.episodes()
 	if n := len(episodes); n == 0 || episodes[n-1].Outcome != "recovered" {
 		t.Errorf("records: %+v", episodes)
 	}
-	expect(t, "checkpoints go on", w.state().LastCheckpoint > before, true)
+	expect.Equal(t, "checkpoints go on", w.state().LastCheckpoint > before, true)
 }

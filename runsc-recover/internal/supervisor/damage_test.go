@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/test/expect"
 )
 
 var errSpoilt = fmt.Errorf("%w: page 7 has another hash", checkpoint.ErrDamaged)
@@ -56,20 +57,20 @@ func rolledBack(t *testing.T) (w *world, newest checkpoint.Seq) {
 func TestDamageAfterRelease(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w, newest := rolledBack(t)
-		expect(t, "restored", w.gen(2).restored, newest)
+		expect.Equal(t, "restored", w.gen(2).restored, newest)
 		w.gen(2).spoils()
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 3)
-		expect(t, "restored instead", w.gen(3).restored, newest-1)
+		expect.Equal(t, "generation", w.state().Generation, 3)
+		expect.Equal(t, "restored instead", w.gen(3).restored, newest-1)
 		told := w.gen(3).told[0].Info
-		expect(t, "told of the failure", told.Failure.Message, "boom")
-		expect(t, "at the level", told.Level, 1)
+		expect.Equal(t, "told of the failure", told.Failure.Message, "boom")
+		expect.Equal(t, "at the level", told.Level, 1)
 		if r := w.reasons(); !strings.Contains(r, fmt.Sprint("checkpoint ", newest, " turned out to be damaged")) {
 			t.Errorf("the record says %q", r)
 		}
 		w.run(10 * time.Second)
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
-		expect(t, "outcome", w.episodes()[0].Outcome, "recovered")
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "outcome", w.episodes()[0].Outcome, "recovered")
 		w.end()
 	})
 }
@@ -80,14 +81,14 @@ func TestDamageAfterProbation(t *testing.T) {
 		w, newest := rolledBack(t)
 		w.gen(2).send(Event{Generation: 2, Resolved: true})
 		synctest.Wait()
-		expect(t, "phase", w.state().Phase, "running")
+		expect.Equal(t, "phase", w.state().Phase, "running")
 		w.gen(2).spoils()
 		synctest.Wait()
-		expect(t, "restored instead", w.gen(3).restored, newest-1)
-		expect(t, "episodes", len(w.episodes()), 2)
+		expect.Equal(t, "restored instead", w.gen(3).restored, newest-1)
+		expect.Equal(t, "episodes", len(w.episodes()), 2)
 		w.run(time.Second)
 		for _, m := range w.kept() {
-			expect(t, "it is still there", m.Seq == newest, false)
+			expect.Equal(t, "it is still there", m.Seq == newest, false)
 		}
 		w.end()
 	})
@@ -106,8 +107,8 @@ func TestDamageOfTheFailingCopy(t *testing.T) {
 		synctest.Wait()
 		close(boots)
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 3)
-		expect(t, "restored", w.gen(3).restored, newest) // it finds out itself
+		expect.Equal(t, "generation", w.state().Generation, 3)
+		expect.Equal(t, "restored", w.gen(3).restored, newest) // it finds out itself
 		w.end()
 	})
 }
@@ -118,14 +119,14 @@ func TestDamageWhileHeld(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, hot)
 		w.run(200 * time.Millisecond)
-		expect(t, "holds", w.state().Standby.Checkpoint, 1)
+		expect.Equal(t, "holds", w.state().Standby.Checkpoint, 1)
 		w.gen(2).spoils()
 		synctest.Wait()
-		expect(t, "checkpoints", len(w.kept()), 0)
+		expect.Equal(t, "checkpoints", len(w.kept()), 0)
 		w.run(3 * time.Second)
 		m := w.kept()[0]
-		expect(t, "next", m.Seq, 2)
-		expect(t, "parent", m.Parent, 0)
+		expect.Equal(t, "next", m.Seq, 2)
+		expect.Equal(t, "parent", m.Parent, 0)
 		w.gen(1).fail(boom())
 		w.run(time.Second)
 		if len(w.gen(w.state().Generation).told) == 0 {
@@ -144,8 +145,8 @@ func TestDamageWhileLoading(t *testing.T) {
 		w.gen(2).spoil(errSpoilt)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 3)
-		expect(t, "restored instead", w.gen(3).restored, newest-1)
+		expect.Equal(t, "generation", w.state().Generation, 3)
+		expect.Equal(t, "restored instead", w.gen(3).restored, newest-1)
 		w.end()
 	})
 }
@@ -166,7 +167,7 @@ func TestDamageBeforeRelease(t *testing.T) {
 		w.mu.Unlock()
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "restored instead", w.gen(3).restored, newest-1)
+		expect.Equal(t, "restored instead", w.gen(3).restored, newest-1)
 		w.end()
 	})
 }

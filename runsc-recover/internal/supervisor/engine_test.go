@@ -17,6 +17,7 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 // scenario runs f in a bubble whose time is fake.
@@ -27,13 +28,6 @@ func scenario(t *testing.T, f func(t *testing.T)) {
 
 func boom() wire.Failure {
 	return wire.Failure{Kind: wire.KindReported, Code: 7, Key: 0xb00, Message: "boom", PID: 1, TID: 1, Program: "prog"}
-}
-
-func expect[T comparable](t *testing.T, what string, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("%s: got %v, want %v", what, got, want)
-	}
 }
 
 func TestFailureIsRolledBackAndTold(t *testing.T) {
@@ -48,30 +42,30 @@ func TestFailureIsRolledBackAndTold(t *testing.T) {
 			t.Fatalf("copy was told %d times", len(g.told))
 		}
 		info := g.told[0].Info
-		expect(t, "level", info.Level, 1)
-		expect(t, "attempt", info.Attempt, 1)
-		expect(t, "message", info.Failure.Message, "boom")
-		expect(t, "checkpoint told", info.CheckpointSeq, uint64(g.restored))
+		expect.Equal(t, "level", info.Level, 1)
+		expect.Equal(t, "attempt", info.Attempt, 1)
+		expect.Equal(t, "message", info.Failure.Message, "boom")
+		expect.Equal(t, "checkpoint told", info.CheckpointSeq, uint64(g.restored))
 		if info.FailureAfter <= 0 || info.FailureAfter > time.Second {
 			t.Errorf("failure lies %v ahead", info.FailureAfter)
 		}
-		expect(t, "network handed on", g.opts.Network, Network("the network"))
-		expect(t, "status", w.state().Status, "running")
-		expect(t, "phase", w.state().Phase, "probation")
-		expect(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "network handed on", g.opts.Network, Network("the network"))
+		expect.Equal(t, "status", w.state().Status, "running")
+		expect.Equal(t, "phase", w.state().Phase, "probation")
+		expect.Equal(t, "generation", w.state().Generation, 2)
 		w.run(2 * settleTime)
 		if i, j := slices.Index(w.did(), "release 2"), slices.Index(w.did(), "destroy 1"); i < 0 || j < i {
 			t.Errorf("the failed sandbox must outlive the copy's release: %v", w.did())
 		}
 		w.run(5 * time.Second)
-		expect(t, "phase", w.state().Phase, "running")
+		expect.Equal(t, "phase", w.state().Phase, "running")
 		eps := w.episodes()
 		if len(eps) != 1 || len(eps[0].Attempts) != 1 {
 			t.Fatalf("episodes: %+v", eps)
 		}
-		expect(t, "episode", eps[0].Outcome, "recovered")
-		expect(t, "attempt", eps[0].Attempts[0].Outcome, "recovered")
-		expect(t, "key", eps[0].Key, "0000000000000b00")
+		expect.Equal(t, "episode", eps[0].Outcome, "recovered")
+		expect.Equal(t, "attempt", eps[0].Attempts[0].Outcome, "recovered")
+		expect.Equal(t, "key", eps[0].Key, "0000000000000b00")
 		w.end()
 	})
 }
@@ -88,19 +82,19 @@ func TestCoincidingFailureEscalates(t *testing.T) {
 		w.start()
 		w.run(20 * time.Second)
 		for n, level := range map[int]uint32{2: 1, 3: 2, 4: 3} {
-			expect(t, fmt.Sprint("level of ", n), w.gen(n).told[0].Info.Level, level)
+			expect.Equal(t, fmt.Sprint("level of ", n), w.gen(n).told[0].Info.Level, level)
 		}
-		expect(t, "second try of the newest", w.gen(3).restored, w.gen(2).restored)
+		expect.Equal(t, "second try of the newest", w.gen(3).restored, w.gen(2).restored)
 		if w.gen(4).restored >= w.gen(3).restored {
 			t.Errorf("third attempt went back to %d, second to %d", w.gen(4).restored, w.gen(3).restored)
 		}
 		eps := w.episodes()
-		expect(t, "episodes", len(eps), 1)
+		expect.Equal(t, "episodes", len(eps), 1)
 		var outcomes []string
 		for _, a := range eps[0].Attempts {
 			outcomes = append(outcomes, a.Outcome)
 		}
-		expect(t, "outcomes", strings.Join(outcomes, " "), "coinciding coinciding recovered")
+		expect.Equal(t, "outcomes", strings.Join(outcomes, " "), "coinciding coinciding recovered")
 		w.end()
 	})
 }
@@ -117,8 +111,8 @@ func TestHostNetworkEndsTheFailedFirst(t *testing.T) {
 		if i, j := slices.Index(did, "destroy 1"), slices.Index(did, "restore 2 from 2"); i < 0 || j < i {
 			t.Errorf("order: %v", did)
 		}
-		expect(t, "status", w.state().Status, "running")
-		expect(t, "told", len(w.gen(2).told), 1)
+		expect.Equal(t, "status", w.state().Status, "running")
+		expect.Equal(t, "told", len(w.gen(2).told), 1)
 		w.end()
 	})
 }
@@ -136,12 +130,12 @@ func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "status", st.Status, 139)
-		expect(t, "exit of the loop", (<-w.exit).Status, 139)
-		expect(t, "saved status", w.last.Status, oci.StatusStopped)
+		expect.Equal(t, "status", st.Status, 139)
+		expect.Equal(t, "exit of the loop", (<-w.exit).Status, 139)
+		expect.Equal(t, "saved status", w.last.Status, oci.StatusStopped)
 		eps := w.episodes()
-		expect(t, "outcome", eps[0].Outcome, "exhausted")
-		expect(t, "attempts", len(eps[0].Attempts), 2)
+		expect.Equal(t, "outcome", eps[0].Outcome, "exhausted")
+		expect.Equal(t, "attempts", len(eps[0].Attempts), 2)
 	})
 }
 
@@ -159,9 +153,9 @@ func TestExhaustedRestartsAfresh(t *testing.T) {
 		}
 		w.start()
 		w.run(4 * time.Second)
-		expect(t, "third generation starts from the bundle", slices.Contains(w.did(), "start 3"), true)
-		expect(t, "its checkpoints are its own", w.state().LastCheckpoint > w.gen(2).restored, true)
-		expect(t, "phase", w.state().Phase, "running")
+		expect.Equal(t, "third generation starts from the bundle", slices.Contains(w.did(), "start 3"), true)
+		expect.Equal(t, "its checkpoints are its own", w.state().LastCheckpoint > w.gen(2).restored, true)
+		expect.Equal(t, "phase", w.state().Phase, "running")
 		w.end()
 	})
 }
@@ -171,7 +165,7 @@ func TestNoCheckpointMeansRefusal(t *testing.T) {
 		w := started(t)
 		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
 		w.gen(1).fail(boom())
-		expect(t, "status", (<-w.exit).Status, 1)
+		expect.Equal(t, "status", (<-w.exit).Status, 1)
 	})
 }
 
@@ -179,14 +173,14 @@ func TestRecoveryDisabled(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, func(o *EngineOptions) { o.Config.Enabled = false })
 		w.run(3 * time.Second)
-		expect(t, "checkpoints", w.state().LastCheckpoint, 0)
+		expect.Equal(t, "checkpoints", w.state().LastCheckpoint, 0)
 		w.gen(1).send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
 		synctest.Wait()
-		expect(t, "program's request is answered", len(w.gen(1).answers), 1)
-		expect(t, "with an error", w.gen(1).answers[0] != nil, true)
+		expect.Equal(t, "program's request is answered", len(w.gen(1).answers), 1)
+		expect.Equal(t, "with an error", w.gen(1).answers[0] != nil, true)
 		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
 		w.gen(1).fail(boom())
-		expect(t, "status", (<-w.exit).Status, 1)
+		expect.Equal(t, "status", (<-w.exit).Status, 1)
 	})
 }
 
@@ -198,10 +192,10 @@ func TestDamagedCheckpointIsSkipped(t *testing.T) {
 		w.store.set(func(s *flakyStore) { s.damaged = map[checkpoint.Seq]bool{newest: true} })
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "restored", w.gen(w.state().Generation).restored, newest-1)
+		expect.Equal(t, "restored", w.gen(w.state().Generation).restored, newest-1)
 		a := w.episodes()[0].Attempts
-		expect(t, "attempts", len(a), 2)
-		expect(t, "first outcome", a[0].Outcome, "failed")
+		expect.Equal(t, "attempts", len(a), 2)
+		expect.Equal(t, "first outcome", a[0].Outcome, "failed")
 		if !strings.Contains(strings.Join(a[0].Reasons, "\n"), "damaged") {
 			t.Errorf("reasons don't tell of the damage: %q", a[0].Reasons)
 		}
@@ -229,9 +223,9 @@ func TestCopyThatCannotBeMade(t *testing.T) {
 				w.run(1500 * time.Millisecond)
 				w.gen(1).fail(boom())
 				w.run(10 * time.Millisecond)
-				expect(t, "generation", w.state().Generation, 3)
-				expect(t, "broken copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
-				expect(t, "attempts", len(w.episodes()[0].Attempts), 2)
+				expect.Equal(t, "generation", w.state().Generation, 3)
+				expect.Equal(t, "broken copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
+				expect.Equal(t, "attempts", len(w.episodes()[0].Attempts), 2)
 				w.end()
 			})
 		})
@@ -244,13 +238,13 @@ func TestSandboxDeathIsRolledBack(t *testing.T) {
 		w.run(1500 * time.Millisecond)
 		w.gen(1).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
-		expect(t, "kind", w.episodes()[0].Kind, "out of memory")
+		expect.Equal(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "kind", w.episodes()[0].Kind, "out of memory")
 		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
 		told := w.gen(3).told[0].Info.Failure
-		expect(t, "kind told", told.Kind, wire.KindSignal)
-		expect(t, "signal told", told.Signo, 9)
+		expect.Equal(t, "kind told", told.Kind, wire.KindSignal)
+		expect.Equal(t, "signal told", told.Signo, 9)
 		w.end()
 	})
 }
@@ -260,10 +254,10 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 		w := started(t)
 		w.run(time.Second)
 		w.gen(1).exit(Exit{Status: 3})
-		expect(t, "status", (<-w.exit).Status, 3)
+		expect.Equal(t, "status", (<-w.exit).Status, 3)
 		_, err := w.service.State(t.Context())
-		expect(t, "asking a stopped container", errors.Is(err, oci.ErrNotRunning), true)
-		expect(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), oci.ErrNotRunning), true)
+		expect.Equal(t, "asking a stopped container", errors.Is(err, oci.ErrNotRunning), true)
+		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), oci.ErrNotRunning), true)
 	})
 }
 
@@ -271,7 +265,7 @@ func TestStartTwice(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		err := w.service.Start(t.Context())
-		expect(t, "code", oci.CodeOf(err), oci.CodeNotCreated)
+		expect.Equal(t, "code", oci.CodeOf(err), oci.CodeNotCreated)
 		w.end()
 	})
 }
@@ -284,8 +278,8 @@ func TestFailedStartEndsTheContainer(t *testing.T) {
 		if err := w.service.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "hook") {
 			t.Errorf("start: %v", err)
 		}
-		expect(t, "status", (<-w.exit).Status, 1)
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 1"), true)
+		expect.Equal(t, "status", (<-w.exit).Status, 1)
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 1"), true)
 	})
 }
 
@@ -299,8 +293,8 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
-		expect(t, "status", (<-w.exit).Status, 143)
-		expect(t, "episodes", len(w.episodes()), 0)
+		expect.Equal(t, "status", (<-w.exit).Status, 143)
+		expect.Equal(t, "episodes", len(w.episodes()), 0)
 	})
 }
 
@@ -313,7 +307,7 @@ func TestSignalLongBeforeIsNoExcuse(t *testing.T) {
 		w.run(explainTime + time.Second)
 		w.gen(1).fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "generation", w.state().Generation, 2)
 		w.end()
 	})
 }

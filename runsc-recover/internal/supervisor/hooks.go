@@ -2,8 +2,11 @@ package supervisor
 
 import (
 	"context"
+	"slices"
 
 	"runsc-recover/oci"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // Hooks run once for the container, not once for a sandbox, and in the
@@ -66,4 +69,19 @@ func (s *supervisor) runPoststartHooks(ctx context.Context) {
 	if err != nil {
 		s.log.Warn("poststart hooks", "error", err)
 	}
+}
+
+// showRoot gives the first thread that namespace, unless the spec has none for
+// the container. Where it can't be had, the log says so.
+func (s *supervisor) showRoot(context.Context) error {
+	own := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.MountNamespace && ns.Path == "" }
+	if !slices.ContainsFunc(s.bundle.Spec.Linux.Namespaces, own) {
+		return nil
+	}
+	var err error
+	s.first.Do(func() { err = enterRoot(s.bundle.Path, s.bundle.Rootfs, s.bundle.Spec) })
+	if err != nil {
+		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
+	}
+	return nil
 }

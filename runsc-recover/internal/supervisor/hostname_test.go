@@ -4,6 +4,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/test/expect"
 )
 
 func TestHostname(t *testing.T) {
@@ -23,7 +25,7 @@ func TestHostname(t *testing.T) {
 			Process:  &specs.Process{Env: []string{"HOSTNAME=old", "A=b", "HOSTNAME=pod"}},
 			Linux:    &specs.Linux{Namespaces: c.namespaces},
 		}
-		expect(t, c.name, withHostname(spec, host).Hostname, c.want)
-		expect(t, c.name+": the bundle's stays", spec.Hostname, c.hostname)
+		expect.Equal(t, c.name, withHostname(spec, host).Hostname, c.want)
+		expect.Equal(t, c.name+": the bundle's stays", spec.Hostname, c.hostname)
 	}
 }

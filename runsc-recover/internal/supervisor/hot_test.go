@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/test/expect"
 )
 
 func hot(o *EngineOptions) { o.Config.Standby = policy.StandbyHot }
@@ -33,24 +34,24 @@ func TestHotStandbyIsLetGo(t *testing.T) {
 		w := started(t, hot)
 		w.run(200 * time.Millisecond)
 		st := w.state().Standby
-		expect(t, "kind", st.Kind, policy.StandbyHot)
-		expect(t, "holds", st.Checkpoint, 1)
-		expect(t, "is silent", w.gen(2).opts.Silent, true)
-		expect(t, "is not released", len(w.gen(2).told), 0)
+		expect.Equal(t, "kind", st.Kind, policy.StandbyHot)
+		expect.Equal(t, "holds", st.Checkpoint, 1)
+		expect.Equal(t, "is silent", w.gen(2).opts.Silent, true)
+		expect.Equal(t, "is not released", len(w.gen(2).told), 0)
 
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "generation", w.state().Generation, 2)
 		a := w.episodes()[0].Attempts[0]
-		expect(t, "recorded", a.Standby, "hot")
-		expect(t, "reason", strings.Contains(a.Reasons[0], "which the standby holds"), true)
-		expect(t, "told", w.gen(2).told[0].Info.CheckpointSeq, 1)
-		expect(t, "restored once", slices.Contains(w.did(), "restore 2 from 1"), true)
+		expect.Equal(t, "recorded", a.Standby, "hot")
+		expect.Equal(t, "reason", strings.Contains(a.Reasons[0], "which the standby holds"), true)
+		expect.Equal(t, "told", w.gen(2).told[0].Info.CheckpointSeq, 1)
+		expect.Equal(t, "restored once", slices.Contains(w.did(), "restore 2 from 1"), true)
 		w.run(2 * settleTime)
-		expect(t, "next", w.state().Standby.Generation, 3)
-		expect(t, "holds", w.state().Standby.Checkpoint, 1)
+		expect.Equal(t, "next", w.state().Standby.Generation, 3)
+		expect.Equal(t, "holds", w.state().Standby.Checkpoint, 1)
 		w.end()
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 3"), true)
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 3"), true)
 	})
 }
 
@@ -61,7 +62,7 @@ func TestHotStandbyFollowsTheNewest(t *testing.T) {
 		w.start()
 		w.run(10 * time.Second)
 		st, newest := w.state().Standby, w.state().LastCheckpoint
-		expect(t, "kind", st.Kind, policy.StandbyHot)
+		expect.Equal(t, "kind", st.Kind, policy.StandbyHot)
 		if st.Checkpoint < newest-2 || st.Checkpoint == newest && st.Generation > 10 {
 			t.Errorf("it holds %d of %d as generation %d", st.Checkpoint, newest, st.Generation)
 		}
@@ -71,14 +72,14 @@ func TestHotStandbyFollowsTheNewest(t *testing.T) {
 		}
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "what the first attempt uses", w.gen(st.Generation).restored, st.Checkpoint)
-		expect(t, "recorded", w.lastAttempt(), "hot")
+		expect.Equal(t, "what the first attempt uses", w.gen(st.Generation).restored, st.Checkpoint)
+		expect.Equal(t, "recorded", w.lastAttempt(), "hot")
 
 		w.run(300 * time.Millisecond)
 		w.gen(st.Generation).fail(boom())
 		w.run(time.Second)
 		a := w.episodes()[0].Attempts
-		expect(t, "second attempt uses the newest", a[1].CheckpointSeq, newest)
+		expect.Equal(t, "second attempt uses the newest", a[1].CheckpointSeq, newest)
 		w.end()
 	})
 }
@@ -93,7 +94,7 @@ func TestPagesOfAHotStandbyArePaidFor(t *testing.T) {
 		w.mu.Unlock()
 		w.start()
 		w.run(200 * time.Millisecond)
-		expect(t, "it can be used", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "it can be used", w.state().Standby.Kind, policy.StandbyHot)
 		w.run(10 * time.Second)
 		// 350 ms of which a quarter counts, of 50 ms a second.
 		if n := w.booted(); n < 4 || n > 8 {
@@ -105,7 +106,7 @@ func TestPagesOfAHotStandbyArePaidFor(t *testing.T) {
 		w.run(10 * time.Second)
 		before := w.booted()
 		w.run(10 * time.Second)
-		expect(t, "replaced while it is loading", w.booted(), before)
+		expect.Equal(t, "replaced while it is loading", w.booted(), before)
 		w.end()
 	})
 }
@@ -149,7 +150,7 @@ func TestPagesOfAHotStandbyCount(t *testing.T) {
 			w.memory = pages
 			w.start()
 			w.run(time.Second)
-			expect(t, "kind", w.state().Standby.Kind, want)
+			expect.Equal(t, "kind", w.state().Standby.Kind, want)
 			w.end()
 		})
 	}
@@ -159,13 +160,13 @@ func TestOldHotStandbyIsNotUsed(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, hot, func(o *EngineOptions) { o.Config.StandbyLag = 100 * time.Millisecond })
 		w.run(200 * time.Millisecond)
-		expect(t, "holds", w.state().Standby.Checkpoint, 1)
+		expect.Equal(t, "holds", w.state().Standby.Checkpoint, 1)
 		w.restoresTake(time.Second)
 		w.run(time.Second)
 		w.gen(1).fail(boom())
 		w.run(2 * time.Second)
-		expect(t, "restored", w.episodes()[0].Attempts[0].CheckpointSeq, w.gen(w.state().Generation).restored)
-		expect(t, "the newest", w.episodes()[0].Attempts[0].CheckpointSeq, 2)
+		expect.Equal(t, "restored", w.episodes()[0].Attempts[0].CheckpointSeq, w.gen(w.state().Generation).restored)
+		expect.Equal(t, "the newest", w.episodes()[0].Attempts[0].CheckpointSeq, 2)
 		w.end()
 	})
 }
@@ -185,8 +186,8 @@ func TestFailureWhileTheHotStandbyLoads(t *testing.T) {
 			if spoilt {
 				w.fellBack("no such pages")
 			} else {
-				expect(t, "generation", w.state().Generation, 2)
-				expect(t, "recorded", w.lastAttempt(), "hot")
+				expect.Equal(t, "generation", w.state().Generation, 2)
+				expect.Equal(t, "recorded", w.lastAttempt(), "hot")
 			}
 			w.end()
 		})
@@ -203,9 +204,9 @@ func TestFailureWhileTheHotStandbyBoots(t *testing.T) {
 		synctest.Wait()
 		close(boots)
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
-		expect(t, "recorded", w.lastAttempt(), "warm")
-		expect(t, "restored once", slices.Contains(w.did(), "restore 2 from 1"), true)
+		expect.Equal(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "recorded", w.lastAttempt(), "warm")
+		expect.Equal(t, "restored once", slices.Contains(w.did(), "restore 2 from 1"), true)
 		w.end()
 	})
 }
@@ -216,9 +217,9 @@ func TestHotStandbyThatDies(t *testing.T) {
 		w.run(200 * time.Millisecond)
 		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
-		expect(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
 		w.run(standbyRetry)
-		expect(t, "next", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "next", w.state().Standby.Kind, policy.StandbyHot)
 		w.end()
 	})
 }
@@ -242,13 +243,13 @@ func TestNoHotStandby(t *testing.T) {
 				w.start()
 				w.run(5 * time.Second)
 				st := w.state().Standby
-				expect(t, "kind", st.Kind, policy.StandbyWarm)
+				expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
 				if !strings.Contains(st.Reason, tc.reason) {
 					t.Errorf("reason %q", st.Reason)
 				}
 				w.gen(1).fail(boom())
 				synctest.Wait()
-				expect(t, "recorded", w.lastAttempt(), "warm")
+				expect.Equal(t, "recorded", w.lastAttempt(), "warm")
 				w.end()
 			})
 		})
@@ -264,9 +265,9 @@ func TestHotStandbyThatCannotBeRestored(t *testing.T) {
 		w.gen(2).spoil(errors.New("no such pages"))
 		w.run(2 * time.Second)
 		st := w.state().Standby
-		expect(t, "kind", st.Kind, policy.StandbyWarm)
-		expect(t, "reason", strings.Contains(st.Reason, "no such pages"), true)
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "reason", strings.Contains(st.Reason, "no such pages"), true)
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()
 	})
 }
@@ -278,7 +279,7 @@ func TestShutdownWhileTheHotStandbyLoads(t *testing.T) {
 		w.start()
 		w.run(200 * time.Millisecond)
 		w.end()
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
 	})
 }
 

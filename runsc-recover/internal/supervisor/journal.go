@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"time"
 
 	"runsc-recover/checkpoint/rollback"
@@ -126,10 +125,10 @@ func (j *journal) beginAttempt(a rollback.BeginAttempt, failedAt time.Time, stop
 }
 
 // restored notes how long the attempt's copy took to make, and of what it was.
-func (j *journal) restored(d time.Duration, c madeCopy) {
+func (j *journal) restored(d time.Duration, standby string, reasons []string) {
 	if at := j.attempt(); at != nil {
-		at.RestoreMS, at.Standby, j.dirty = milliseconds(d), string(c.standby), true
-		at.Reasons = append(at.Reasons, c.reasons...)
+		at.RestoreMS, at.Standby, j.dirty = milliseconds(d), standby, true
+		at.Reasons = append(at.Reasons, reasons...)
 	}
 }
 
@@ -159,8 +158,10 @@ func (j *journal) endEpisode(a rollback.EndEpisode, now time.Time) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// bound makes a string from the sandbox safe to keep: valid UTF-8, at most n
-// bytes.
-func bound(s string, n int) string {
-	return strings.ToValidUTF8(s[:min(len(s), n)], "?")
+// takeUp continues the records that an earlier supervisor left.
+func (j *journal) takeUp(episodes []control.Episode, now time.Time) {
+	j.episodes = episodes
+	if ep := j.open(); ep != nil {
+		ep.Reasons, ep.EndedAt, j.dirty = append(ep.Reasons, "the supervisor died"), now, true
+	}
 }

@@ -10,12 +10,6 @@ import (
 	"runsc-recover/oci"
 )
 
-// minPids is the lowest limit of host processes and threads that a container
-// gets: gVisor's and the supervisor's own are counted, up to about 130 while a
-// copy stands beside the failed sandbox, and below it starts and recoveries
-// would fail at random.
-const minPids = 160
-
 // LimitHits says how often the kernel enforced the limits of a cgroup.
 type LimitHits struct {
 	OOMKills     uint64 // processes killed for want of memory

@@ -11,6 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
+	"runsc-recover/test/expect"
 )
 
 func TestReadLimitHits(t *testing.T) {
@@ -23,12 +24,12 @@ func TestReadLimitHits(t *testing.T) {
 	v2 := t.TempDir()
 	write(v2, "memory.events", "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n")
 	write(v2, "pids.events", "max 7\n")
-	expect(t, "version 2", ReadLimitHits([]string{v2}), LimitHits{OOMKills: 3, RefusedForks: 7})
+	expect.Equal(t, "version 2", ReadLimitHits([]string{v2}), LimitHits{OOMKills: 3, RefusedForks: 7})
 	memory, pids := t.TempDir(), t.TempDir()
 	write(memory, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
 	write(pids, "pids.events", "max 1\n")
-	expect(t, "version 1", ReadLimitHits([]string{memory, pids}), LimitHits{OOMKills: 2, RefusedForks: 1})
-	expect(t, "no cgroup", ReadLimitHits([]string{"/no/such/cgroup"}), LimitHits{})
+	expect.Equal(t, "version 1", ReadLimitHits([]string{memory, pids}), LimitHits{OOMKills: 2, RefusedForks: 1})
+	expect.Equal(t, "no cgroup", ReadLimitHits([]string{"/no/such/cgroup"}), LimitHits{})
 }
 
 func TestPopulated(t *testing.T) {
@@ -38,7 +39,7 @@ func TestPopulated(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	expect(t, "processes", populated([]string{none, some, "/no/such/cgroup"}), 2)
+	expect.Equal(t, "processes", populated([]string{none, some, "/no/such/cgroup"}), 2)
 }
 
 func TestFrozen(t *testing.T) {
@@ -51,22 +52,22 @@ func TestFrozen(t *testing.T) {
 			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			expect(t, name+" "+text, frozen([]string{"/no/such/cgroup", dir}), want)
+			expect.Equal(t, name+" "+text, frozen([]string{"/no/such/cgroup", dir}), want)
 		}
 	}
 }
 
 func TestUnifiedLimitsNeedCgroup2(t *testing.T) {
 	named := &specs.LinuxResources{Unified: map[string]string{"memory.min": "131072"}}
-	expect(t, "version 1", oci.CodeOf(checkUnified(named, cgroups.Hybrid)), oci.CodeConfigInvalid)
-	expect(t, "version 2", checkUnified(named, cgroups.Unified), nil)
-	expect(t, "none", checkUnified(&specs.LinuxResources{}, cgroups.Legacy), nil)
+	expect.Equal(t, "version 1", oci.CodeOf(checkUnified(named, cgroups.Hybrid)), oci.CodeConfigInvalid)
+	expect.Equal(t, "version 2", checkUnified(named, cgroups.Unified), nil)
+	expect.Equal(t, "none", checkUnified(&specs.LinuxResources{}, cgroups.Legacy), nil)
 }
 
 func TestExplainLimits(t *testing.T) {
 	cause := errors.New("EOF")
-	expect(t, "success", LimitHits{OOMKills: 1}.Explain(nil), nil)
-	expect(t, "another reason", LimitHits{}.Explain(cause), cause)
+	expect.Equal(t, "success", LimitHits{OOMKills: 1}.Explain(nil), nil)
+	expect.Equal(t, "another reason", LimitHits{}.Explain(cause), cause)
 	for want, h := range map[string]LimitHits{
 		"memory.limit": {OOMKills: 1, RefusedForks: 1},
 		"pids.limit":   {RefusedForks: 1},

@@ -45,17 +45,15 @@ type MainOptions struct {
 // Preconditions: the caller's goroutine is locked to the process's first
 // thread.
 func Main(ctx context.Context, opts MainOptions) int {
-	first := &LastingThread{calls: make(chan func())}
-	status := make(chan int)
-	go func() { status <- own(ctx, opts, first) }()
-	for {
-		select {
-		case f := <-first.calls:
-			f()
-		case st := <-status:
-			return st
-		}
-	}
+	first := NewServed()
+	done := make(chan struct{})
+	var status int
+	go func() {
+		defer close(done)
+		status = own(ctx, opts, first)
+	}()
+	first.Serve(done)
+	return status
 }
 
 // own is Main, beside the first thread.
@@ -187,8 +185,20 @@ func (s *supervisor) loadBundle(context.Context) (err error) {
 		return err
 	}
 	s.network = planNetwork(s.bundle.Spec, s.opts.Rootless)
-	s.spec = withHostname(withSupervisorNetNS(withoutUserNS(s.bundle.Spec, s.opts), s.network, os.Getpid()), os.Hostname)
+	s.spec = s.sandboxSpec()
 	return nil
+}
+
+// sandboxSpec is the spec as sandboxes get it.
+func (s *supervisor) sandboxSpec() *specs.Spec {
+	spec := s.bundle.Spec
+	if s.opts.Rootless {
+		spec = withoutUserNS(spec)
+	}
+	if s.network != (netPlan{}) {
+		spec = withNetNS(spec, fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+	}
+	return withHostname(spec, os.Hostname)
 }
 
 // confinePaths mounts something over what the program isn't to see or change.

@@ -3,11 +3,6 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"os"
-	"strconv"
-	"strings"
-
-	"golang.org/x/sys/unix"
 )
 
 // tellMemory has the program of a sandbox find as much memory as the container
@@ -33,29 +28,4 @@ func usableMemory(limit, host uint64) uint64 {
 		return host
 	}
 	return min(limit, host)
-}
-
-func hostMemory() uint64 {
-	var info unix.Sysinfo_t
-	if unix.Sysinfo(&info) != nil {
-		return 0 // it can't fail
-	}
-	return info.Totalram * uint64(info.Unit)
-}
-
-// residentMemory is the memory, in bytes, that processes have resident. One
-// that is gone has none.
-func residentMemory(pids []int) uint64 {
-	var pages uint64
-	for _, pid := range pids {
-		b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/statm")
-		if err != nil {
-			continue
-		}
-		if fields := strings.Fields(string(b)); len(fields) > 1 {
-			n, _ := strconv.ParseUint(fields[1], 10, 64) // the kernel's own number
-			pages += n
-		}
-	}
-	return pages * uint64(os.Getpagesize())
 }

@@ -1,9 +1,6 @@
 package supervisor
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/test/expect"
 )
 
 // TestProgramFindsItsMemory changes the limit before a rollback: the copy must
@@ -31,7 +29,7 @@ func TestProgramFindsItsMemory(t *testing.T) {
 		}
 		w.start()
 		w.run(1500 * time.Millisecond)
-		expect(t, "update", w.service.Update(t.Context(), specs.LinuxResources{Memory: limit(80)}), nil)
+		expect.Equal(t, "update", w.service.Update(t.Context(), specs.LinuxResources{Memory: limit(80)}), nil)
 		w.gen(1).fail(boom())
 		synctest.Wait()
 		var sizes []string
@@ -40,7 +38,7 @@ func TestProgramFindsItsMemory(t *testing.T) {
 				sizes = append(sizes, line)
 			}
 		}
-		expect(t, "sizes", strings.Join(sizes, ", "), "1 has 64 MiB, 1 has 80 MiB, 2 has 80 MiB")
+		expect.Equal(t, "sizes", strings.Join(sizes, ", "), "1 has 64 MiB, 1 has 80 MiB, 2 has 80 MiB")
 		w.end()
 	})
 }
@@ -68,17 +66,17 @@ func TestProgramNeedsTheRoom(t *testing.T) {
 		cg.limit.Store(512 << 20)
 		w := started(t, warm, func(o *EngineOptions) { o.Memory = cg.memory })
 		w.run(1500 * time.Millisecond)
-		expect(t, "standby", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "standby", w.state().Standby.Kind, policy.StandbyWarm)
 		if len(w.kept()) < 2 {
 			t.Fatalf("checkpoints %v", w.kept())
 		}
 		cg.used.Store(500 << 20)
 		w.run(200 * time.Millisecond)
-		expect(t, "checkpoints", len(w.kept()), 0)
-		expect(t, "standby", w.state().Standby.Kind, policy.StandbyCold)
-		expect(t, "problem", w.state().CheckpointError, memoryGone)
+		expect.Equal(t, "checkpoints", len(w.kept()), 0)
+		expect.Equal(t, "standby", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "problem", w.state().CheckpointError, memoryGone)
 		w.run(10 * time.Second)
-		expect(t, "checkpoints later", len(w.kept()), 0)
+		expect.Equal(t, "checkpoints later", len(w.kept()), 0)
 		cg.used.Store(100 << 20)
 		w.run(60 * time.Second)
 		if len(w.kept()) == 0 {
@@ -106,32 +104,14 @@ func TestRecoveryNeedsTheRoom(t *testing.T) {
 			t.Errorf("kept %v, want %d alone", kept, newest)
 		}
 		w.run(time.Second)
-		expect(t, "restored", w.gen(2).restored, newest)
-		expect(t, "kept when the copy has all of it", len(w.kept()), 0)
+		expect.Equal(t, "restored", w.gen(2).restored, newest)
+		expect.Equal(t, "kept when the copy has all of it", len(w.kept()), 0)
 		w.end()
 	})
 }
 
 func TestUsableMemory(t *testing.T) {
-	expect(t, "no limit", usableMemory(0, 8), 8)
-	expect(t, "limit", usableMemory(3, 8), 3)
-	expect(t, "limit beyond the host's memory", usableMemory(9, 8), 8)
-}
-
-func TestLegacyMemory(t *testing.T) {
-	dir := t.TempDir()
-	for name, text := range map[string]string{
-		"memory.usage_in_bytes": "1000\n",
-		"memory.stat":           "cache 1\nhierarchical_memory_limit 5000\ntotal_inactive_file 100\ntotal_active_file 200\n",
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	use, err := legacyMemory(dir).read()
-	expect(t, "error", err, nil)
-	expect(t, "use", use, memoryUse{used: 700, limit: 5000})
-	if _, err := legacyMemory("").read(); !errors.Is(err, errNoMemoryController) {
-		t.Errorf("without the controller: %v", err)
-	}
+	expect.Equal(t, "no limit", usableMemory(0, 8), 8)
+	expect.Equal(t, "limit", usableMemory(3, 8), 3)
+	expect.Equal(t, "limit beyond the host's memory", usableMemory(9, 8), 8)
 }

@@ -86,3 +86,10 @@ func newMemoryUse(used, reclaimable, limit uint64) memoryUse {
 	}
 	return memoryUse{used: used - min(used, reclaimable), limit: limit}
 }
+
+// memoryUse is what a container uses of its memory limit. Checkpoints that are
+// kept in memory count: the sandbox writes them.
+type memoryUse struct {
+	used  uint64 // without what the kernel can take back at once
+	limit uint64 // 0 for none
+}

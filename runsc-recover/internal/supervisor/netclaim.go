@@ -29,6 +29,10 @@ const (
 	claimPrefix = "runsc-recover/network/"
 	ownerClaim  = claimPrefix + "owner"
 	maxClaim    = 106 // of an abstract socket's name, in bytes
+	// inheritTime is how long a process that was killed may hold a claim, and
+	// inheritPoll the time between two attempts to take that.
+	inheritTime = 5 * time.Second
+	inheritPoll = 10 * time.Millisecond
 )
 
 // netMember is a container in a network namespace.
@@ -71,7 +75,7 @@ func (c *claims) hold(name string) error {
 // about to start may hold the name for as long as that takes to be killed too:
 // then no other container is in the namespace. Errors: unix.EADDRINUSE.
 func (c *claims) inherit(name string) error {
-	for deadline := time.Now().Add(goneTime); ; time.Sleep(gonePoll) {
+	for deadline := time.Now().Add(inheritTime); ; time.Sleep(inheritPoll) {
 		err := c.hold(name)
 		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(deadline) {
 			return err

@@ -3,63 +3,8 @@ package supervisor
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"slices"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"runsc-recover/oci"
 )
-
-// The modes of gVisor's network.
-const (
-	networkSandbox = "sandbox"
-	networkHost    = "host"
-	networkNone    = "none"
-)
-
-// networkMode is gVisor's network mode for a container for which mode was
-// asked. In its creator's namespace the sandbox's own stack would take the
-// addresses away from everybody else, so the host's is used there.
-func networkMode(spec *specs.Spec, mode string, rootless bool) (string, error) {
-	if mode != networkSandbox {
-		return mode, nil
-	}
-	shared, err := sharesNetNS(spec)
-	switch {
-	case err != nil:
-		return "", err
-	case shared:
-		return networkHost, nil
-	case rootless:
-		return "", &oci.Error{
-			Code:    oci.CodeUnsupported,
-			Message: "without privileges gVisor can't attach its network stack to a namespace",
-			Next:    "use --network=none or --network=host",
-		}
-	}
-	return networkSandbox, nil
-}
-
-// infraAnnotations say, by engine, that a container holds a pod's namespaces
-// for the others and does nothing in them.
-var infraAnnotations = map[string]string{
-	"io.kubernetes.cri.container-type":  "sandbox",
-	"io.kubernetes.cri-o.ContainerType": "sandbox",
-}
-
-// podmanInfra is the program of podman's, which has no annotation.
-func podmanInfra() []string { return []string{"/catatonit", "-P"} }
-
-func isInfra(spec *specs.Spec) bool {
-	for name, value := range infraAnnotations {
-		if spec.Annotations[name] == value {
-			return true
-		}
-	}
-	return slices.Equal(spec.Process.Args, podmanInfra())
-}
 
 // settleNetwork decides which stack the container uses, in view of who else is
 // in its network namespace. One that only holds a pod's namespaces leaves the
@@ -112,25 +57,4 @@ func (s *supervisor) leaveNetwork() {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("put network configuration back", "error", err)
 	}
-}
-
-// sharesNetNS reports whether the container is in this process's network
-// namespace, be it by having none of its own or by its path.
-func sharesNetNS(spec *specs.Spec) (bool, error) {
-	plan := planNetwork(spec, false)
-	if plan.path == "" {
-		return !plan.own, nil
-	}
-	theirs, err := os.Stat(plan.path)
-	if errors.Is(err, os.ErrNotExist) {
-		return false, oci.Errorf(oci.CodeConfigInvalid, "%s is not valid: network namespace: %w", oci.ConfigFile, err)
-	}
-	if err != nil {
-		return false, fmt.Errorf("look at network namespace: %w", err)
-	}
-	ours, err := os.Stat(currentNetNS)
-	if err != nil {
-		return false, fmt.Errorf("look at own network namespace: %w", err)
-	}
-	return os.SameFile(ours, theirs), nil
 }

@@ -6,6 +6,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
+	"runsc-recover/test/expect"
 )
 
 func TestNetworkMode(t *testing.T) {
@@ -31,11 +32,11 @@ func TestNetworkMode(t *testing.T) {
 		{"the host's was asked for", with(""), "host", false, "host", ""},
 	} {
 		got, err := networkMode(c.spec, c.mode, c.rootless)
-		expect(t, c.name, got, c.want)
+		expect.Equal(t, c.name, got, c.want)
 		if c.code == "" {
-			expect(t, c.name, err, nil)
+			expect.Equal(t, c.name, err, nil)
 		} else {
-			expect(t, c.name, oci.CodeOf(err), c.code)
+			expect.Equal(t, c.name, oci.CodeOf(err), c.code)
 		}
 	}
 }

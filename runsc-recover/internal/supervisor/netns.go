@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -15,26 +14,6 @@ const currentNetNS = "/proc/thread-self/ns/net"
 type netPlan struct {
 	path string // join this one
 	own  bool   // make a new one, held by the supervisor's being in it
-}
-
-// planNetwork reads the plan from the spec. A zero plan is the caller's own
-// namespace.
-func planNetwork(spec *specs.Spec, rootless bool) netPlan {
-	if spec.Linux == nil {
-		return netPlan{}
-	}
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type != specs.NetworkNamespace {
-			continue
-		}
-		if ns.Path != "" {
-			return netPlan{path: ns.Path}
-		}
-		// Without privileges the sandbox makes its own inside its user
-		// namespace.
-		return netPlan{own: !rootless}
-	}
-	return netPlan{}
 }
 
 // inNetNS runs f, which starts a process, in the planned namespace, so that
@@ -122,21 +101,4 @@ func raiseLoopback() error {
 		return fmt.Errorf("bring loopback up: %w", err)
 	}
 	return nil
-}
-
-// withSupervisorNetNS returns a copy of the spec whose network namespace is
-// the one that process pid is in.
-func withSupervisorNetNS(spec *specs.Spec, plan netPlan, pid int) *specs.Spec {
-	if plan == (netPlan{}) {
-		return spec
-	}
-	out, linux := *spec, *spec.Linux
-	linux.Namespaces = append([]specs.LinuxNamespace(nil), linux.Namespaces...)
-	for i, ns := range linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			linux.Namespaces[i].Path = fmt.Sprintf("/proc/%d/ns/net", pid)
-		}
-	}
-	out.Linux = &linux
-	return &out
 }

@@ -6,6 +6,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
+	"runsc-recover/test/expect"
 )
 
 func TestSocketsAreReachedForReadinessAlone(t *testing.T) {
@@ -13,13 +14,13 @@ func TestSocketsAreReachedForReadinessAlone(t *testing.T) {
 		return &specs.Spec{Process: &specs.Process{Env: []string{"A=b", env}}, Mounts: mounts}
 	}
 	bind := specs.Mount{Destination: "/run/notify", Type: "bind"}
-	expect(t, "in a bind mount", ReachesSockets(of("NOTIFY_SOCKET=/run/notify/s", bind)), true)
-	expect(t, "the mount itself", ReachesSockets(of("NOTIFY_SOCKET=/run/notify", bind)), true)
-	expect(t, "elsewhere", ReachesSockets(of("NOTIFY_SOCKET=/run/other/s", bind)), false)
-	expect(t, "abstract", ReachesSockets(of("NOTIFY_SOCKET=@s", bind)), false)
-	expect(t, "in a tmpfs", ReachesSockets(of("NOTIFY_SOCKET=/run/notify/s", specs.Mount{Destination: "/run", Type: "tmpfs"})), false)
-	expect(t, "not asked for", ReachesSockets(of("C=d", bind)), false)
+	expect.Equal(t, "in a bind mount", ReachesSockets(of("NOTIFY_SOCKET=/run/notify/s", bind)), true)
+	expect.Equal(t, "the mount itself", ReachesSockets(of("NOTIFY_SOCKET=/run/notify", bind)), true)
+	expect.Equal(t, "elsewhere", ReachesSockets(of("NOTIFY_SOCKET=/run/other/s", bind)), false)
+	expect.Equal(t, "abstract", ReachesSockets(of("NOTIFY_SOCKET=@s", bind)), false)
+	expect.Equal(t, "in a tmpfs", ReachesSockets(of("NOTIFY_SOCKET=/run/notify/s", specs.Mount{Destination: "/run", Type: "tmpfs"})), false)
+	expect.Equal(t, "not asked for", ReachesSockets(of("C=d", bind)), false)
 	ours := of("C=d")
 	addNotifySocket(ours, oci.ContainerDir("/root", "web"))
-	expect(t, "ours", ReachesSockets(ours), true)
+	expect.Equal(t, "ours", ReachesSockets(ours), true)
 }

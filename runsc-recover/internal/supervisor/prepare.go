@@ -9,7 +9,6 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
 )
 
 // prepared is a sandbox made ready for a recovery, or being made so:
@@ -234,16 +233,4 @@ func (e *Engine) processorTime(gen *generation) time.Duration {
 		pids = append(pids, gen.Pids()...)
 	}
 	return e.opts.ProcessorTime(pids)
-}
-
-// processorTime adds up what of processors' time processes have taken. One that
-// is gone has taken none.
-func processorTime(pids []int) (sum time.Duration) {
-	for _, pid := range pids {
-		n, err := oci.ProcessorTime(pid)
-		if err == nil {
-			sum += n
-		}
-	}
-	return sum
 }

@@ -115,7 +115,7 @@ func (e *Engine) restored(c madeCopy, seq checkpoint.Seq, err error) {
 	}
 	e.copy = c.gen
 	e.recovery.manifest, e.recovery.heldAt = c.manifest, now
-	e.journal.restored(now.Sub(e.recovery.failedAt), c)
+	e.journal.restored(now.Sub(e.recovery.failedAt), string(c.standby), c.reasons)
 	e.step(rollback.Ready{})
 }
 

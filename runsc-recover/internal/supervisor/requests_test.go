@@ -15,15 +15,16 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 func TestFirstCheckpointIsEarly(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		w.run(firstDelay / 2)
-		expect(t, "before", w.state().LastCheckpoint, 0)
+		expect.Equal(t, "before", w.state().LastCheckpoint, 0)
 		w.run(firstDelay)
-		expect(t, "after", w.state().LastCheckpoint, 1)
+		expect.Equal(t, "after", w.state().LastCheckpoint, 1)
 		w.end()
 	})
 }
@@ -40,11 +41,11 @@ func TestProgramsOwnCheckpointIsTheFirst(t *testing.T) {
 		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
 		close(g.starting)
-		expect(t, "start", <-start, nil)
+		expect.Equal(t, "start", <-start, nil)
 		w.run(2 * firstDelay)
-		expect(t, "taken", w.state().LastCheckpoint, 1)
+		expect.Equal(t, "taken", w.state().LastCheckpoint, 1)
 		w.run(w.engine.opts.Config.Interval)
-		expect(t, "after the interval", w.state().LastCheckpoint, 2)
+		expect.Equal(t, "after the interval", w.state().LastCheckpoint, 2)
 		w.end()
 	})
 }
@@ -61,13 +62,13 @@ func TestProgramsCheckpointsAreAnsweredOnceEach(t *testing.T) {
 		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 2}})
 		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
 		synctest.Wait()
-		expect(t, "answers while the first is taken", len(g.answers), 0)
+		expect.Equal(t, "answers while the first is taken", len(g.answers), 0)
 		close(g.ckptBlock)
 		synctest.Wait()
-		expect(t, "answers", len(g.answers), 3)
-		expect(t, "two checkpoints for three requests", w.state().LastCheckpoint, 2)
+		expect.Equal(t, "answers", len(g.answers), 3)
+		expect.Equal(t, "two checkpoints for three requests", w.state().LastCheckpoint, 2)
 		for _, err := range g.answers {
-			expect(t, "answer", err, nil)
+			expect.Equal(t, "answer", err, nil)
 		}
 		w.end()
 	})
@@ -84,13 +85,13 @@ func TestFailureWinsOverCheckpoint(t *testing.T) {
 		w.run(time.Second)
 		g.fail(boom())
 		synctest.Wait()
-		expect(t, "restored", w.gen(2).restored, 1)
+		expect.Equal(t, "restored", w.gen(2).restored, 1)
 		list, err := w.service.Checkpoints(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "checkpoints", len(list), 1)
-		expect(t, "no complaint", w.state().CheckpointError, "")
+		expect.Equal(t, "checkpoints", len(list), 1)
+		expect.Equal(t, "no complaint", w.state().CheckpointError, "")
 		w.end()
 	})
 }
@@ -104,7 +105,7 @@ func TestPublishedTooLateIsRemoved(t *testing.T) {
 		w.run(time.Second)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "generation", w.state().Generation, 2)
 		w.store.set(func(s *flakyStore) { s.publish = nil })
 		close(publish)
 		synctest.Wait()
@@ -118,7 +119,7 @@ func TestPublishedTooLateIsRemoved(t *testing.T) {
 			}
 		}
 		w.run(2 * time.Second)
-		expect(t, "checkpoints go on", w.state().LastCheckpoint > 2, true)
+		expect.Equal(t, "checkpoints go on", w.state().LastCheckpoint > 2, true)
 		w.end()
 	})
 }
@@ -131,13 +132,13 @@ func TestFullStoreIsSaidAndRetried(t *testing.T) {
 		if e := w.state().CheckpointError; !strings.Contains(e, "no room") {
 			t.Errorf("checkpoint error: %q", e)
 		}
-		expect(t, "status", w.state().Status, "running")
+		expect.Equal(t, "status", w.state().Status, "running")
 		_, err := w.service.Checkpoint(t.Context())
-		expect(t, "operator's checkpoint", errors.Is(err, checkpoint.ErrFull), true)
+		expect.Equal(t, "operator's checkpoint", errors.Is(err, checkpoint.ErrFull), true)
 		w.store.set(func(s *flakyStore) { s.stageErr = nil })
 		w.run(2 * time.Minute)
-		expect(t, "error cleared", w.state().CheckpointError, "")
-		expect(t, "resumed", w.state().LastCheckpoint > 0, true)
+		expect.Equal(t, "error cleared", w.state().CheckpointError, "")
+		expect.Equal(t, "resumed", w.state().LastCheckpoint > 0, true)
 		w.end()
 	})
 }
@@ -151,15 +152,15 @@ func TestUnsavableProgramRunsOn(t *testing.T) {
 		g.mu.Unlock()
 		w.run(time.Second)
 		_, err := w.service.Checkpoint(t.Context())
-		expect(t, "code", oci.CodeOf(err), oci.CodeUnsavable)
+		expect.Equal(t, "code", oci.CodeOf(err), oci.CodeUnsavable)
 		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
-		expect(t, "program's answer", errors.Is(g.answers[0], ErrUnsavable), true)
+		expect.Equal(t, "program's answer", errors.Is(g.answers[0], ErrUnsavable), true)
 		g.mu.Lock()
 		g.ckptErr = nil
 		g.mu.Unlock()
 		_, err = w.service.Checkpoint(t.Context())
-		expect(t, "later", err, nil)
+		expect.Equal(t, "later", err, nil)
 		w.end()
 	})
 }
@@ -179,7 +180,7 @@ func TestRetentionBoundsTheStore(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "listed", len(list), len(good))
+		expect.Equal(t, "listed", len(list), len(good))
 		w.end()
 	})
 }
@@ -195,10 +196,10 @@ func TestTheStoreHasALimit(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "kept", len(list), 3)
+		expect.Equal(t, "kept", len(list), 3)
 		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrLimit })
 		_, err = w.service.Checkpoint(t.Context())
-		expect(t, "refused with", control.Classify(err).Code, oci.CodeStoreLimit)
+		expect.Equal(t, "refused with", control.Classify(err).Code, oci.CodeStoreLimit)
 		w.run(20 * time.Second)
 		again, err := w.service.Checkpoints(t.Context())
 		if err != nil || again[len(again)-1].Seq != list[len(list)-1].Seq {
@@ -231,7 +232,7 @@ func during(t *testing.T, f func(t *testing.T, w *world, proceed func())) {
 		w.run(1500 * time.Millisecond)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "phase", w.state().Phase, "restoring")
+		expect.Equal(t, "phase", w.state().Phase, "restoring")
 		f(t, w, func() {
 			close(gate)
 			synctest.Wait()
@@ -245,9 +246,9 @@ func TestSignalDuringRecoveryReachesTheCopy(t *testing.T) {
 		go func() { done <- w.service.Signal(t.Context(), control.SignalRequest{Signal: 10}) }()
 		synctest.Wait()
 		proceed()
-		expect(t, "signal", <-done, nil)
-		expect(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
-		expect(t, "the failed one didn't", len(w.gen(1).signals), 0)
+		expect.Equal(t, "signal", <-done, nil)
+		expect.Equal(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
+		expect.Equal(t, "the failed one didn't", len(w.gen(1).signals), 0)
 		w.end()
 	})
 }
@@ -257,20 +258,20 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		err := w.service.Signal(ctx, control.SignalRequest{Signal: 10})
-		expect(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
+		expect.Equal(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
 		proceed()
-		expect(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
+		expect.Equal(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
 		w.end()
 	})
 }
 
 func TestKillDuringRecoveryEndsTheContainer(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
-		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
 		proceed()
-		expect(t, "status", (<-w.exit).Status, 137)
-		expect(t, "outcome", w.episodes()[0].Outcome, "open")
-		expect(t, "copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "status", (<-w.exit).Status, 137)
+		expect.Equal(t, "outcome", w.episodes()[0].Outcome, "open")
+		expect.Equal(t, "copy destroyed", slices.Contains(w.did(), "destroy 2"), true)
 	})
 }
 
@@ -280,8 +281,8 @@ func TestShutdownDuringRecovery(t *testing.T) {
 		go func() { done <- w.service.Shutdown(t.Context()) }()
 		synctest.Wait()
 		proceed()
-		expect(t, "shutdown", <-done, nil)
-		expect(t, "status", (<-w.exit).Status, 137)
+		expect.Equal(t, "shutdown", <-done, nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
 
@@ -291,13 +292,13 @@ func TestPauseDuringRecoveryPausesTheCopy(t *testing.T) {
 		go func() { done <- w.service.Pause(t.Context()) }()
 		synctest.Wait()
 		proceed()
-		expect(t, "pause", <-done, nil)
-		expect(t, "status", w.state().Status, "paused")
-		expect(t, "paused once", count(w.did(), "pause 2"), 1)
-		expect(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), oci.ErrPaused), true)
-		expect(t, "resume", w.service.Resume(t.Context()), nil)
-		expect(t, "status", w.state().Status, "running")
-		expect(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), oci.ErrNotPaused), true)
+		expect.Equal(t, "pause", <-done, nil)
+		expect.Equal(t, "status", w.state().Status, "paused")
+		expect.Equal(t, "paused once", count(w.did(), "pause 2"), 1)
+		expect.Equal(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), oci.ErrPaused), true)
+		expect.Equal(t, "resume", w.service.Resume(t.Context()), nil)
+		expect.Equal(t, "status", w.state().Status, "running")
+		expect.Equal(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), oci.ErrNotPaused), true)
 		w.end()
 	})
 }
@@ -323,14 +324,14 @@ func TestPauseStopsAging(t *testing.T) {
 		}
 		last := w.state().LastCheckpoint
 		w.run(time.Minute)
-		expect(t, "phase", w.state().Phase, "probation")
-		expect(t, "no checkpoints of a paused program", w.state().LastCheckpoint, last)
+		expect.Equal(t, "phase", w.state().Phase, "probation")
+		expect.Equal(t, "no checkpoints of a paused program", w.state().LastCheckpoint, last)
 		if err := w.service.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.run(5 * time.Second)
-		expect(t, "phase", w.state().Phase, "running")
-		expect(t, "checkpoints go on", w.state().LastCheckpoint > last, true)
+		expect.Equal(t, "phase", w.state().Phase, "running")
+		expect.Equal(t, "checkpoints go on", w.state().LastCheckpoint > last, true)
 		w.end()
 	})
 }
@@ -341,8 +342,8 @@ func TestKillThawsPaused(t *testing.T) {
 		if err := w.service.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
-		expect(t, "status", (<-w.exit).Status, 137)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
 
@@ -357,7 +358,7 @@ func TestSignalBeforeFailureIsRepeated(t *testing.T) {
 		}
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "copy got TERM alone", slices.Equal(w.gen(2).signals, []int{sigTerm}), true)
+		expect.Equal(t, "copy got TERM alone", slices.Equal(w.gen(2).signals, []int{sigTerm}), true)
 		w.end()
 	})
 }
@@ -366,15 +367,15 @@ func TestOperatorFail(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		err := w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"})
-		expect(t, "without a checkpoint", oci.CodeOf(err), oci.CodeCheckpointMissing)
+		expect.Equal(t, "without a checkpoint", oci.CodeOf(err), oci.CodeCheckpointMissing)
 		w.run(time.Second)
-		expect(t, "fail", w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"}), nil)
+		expect.Equal(t, "fail", w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"}), nil)
 		synctest.Wait()
 		ep := w.episodes()[0]
-		expect(t, "kind", ep.Kind, "operator")
-		expect(t, "code", ep.Code, 3)
-		expect(t, "message", ep.Message, "drill")
-		expect(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "kind", ep.Kind, "operator")
+		expect.Equal(t, "code", ep.Code, 3)
+		expect.Equal(t, "message", ep.Message, "drill")
+		expect.Equal(t, "generation", w.state().Generation, 2)
 		w.end()
 	})
 }
@@ -385,10 +386,10 @@ func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 		go func() { done <- w.service.Fail(t.Context(), control.FailRequest{Code: 3}) }()
 		synctest.Wait()
 		proceed()
-		expect(t, "fail", <-done, nil)
+		expect.Equal(t, "fail", <-done, nil)
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 3)
-		expect(t, "episodes", len(w.episodes()), 1)
+		expect.Equal(t, "generation", w.state().Generation, 3)
+		expect.Equal(t, "episodes", len(w.episodes()), 1)
 		w.end()
 	})
 }
@@ -396,9 +397,9 @@ func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 func TestKillBeforeStart(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := newWorld(t)
-		expect(t, "probe", w.service.Signal(t.Context(), control.SignalRequest{Signal: 0}), nil)
-		expect(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
-		expect(t, "status", (<-w.exit).Status, 137)
+		expect.Equal(t, "probe", w.service.Signal(t.Context(), control.SignalRequest{Signal: 0}), nil)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
 
@@ -410,7 +411,7 @@ func TestResolvedEndsProbation(t *testing.T) {
 		synctest.Wait()
 		w.gen(2).send(Event{Resolved: true})
 		synctest.Wait()
-		expect(t, "phase", w.state().Phase, "running")
+		expect.Equal(t, "phase", w.state().Phase, "running")
 		w.end()
 	})
 }
@@ -424,9 +425,9 @@ func TestLateEventsOfAReplacedSandbox(t *testing.T) {
 		w.gen(1).send(Event{Resolved: true})
 		w.gen(1).exit(Exit{Crashed: true})
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
-		expect(t, "phase", w.state().Phase, "probation")
-		expect(t, "episodes", len(w.episodes()), 1)
+		expect.Equal(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "phase", w.state().Phase, "probation")
+		expect.Equal(t, "episodes", len(w.episodes()), 1)
 		w.end()
 	})
 }
@@ -434,10 +435,10 @@ func TestLateEventsOfAReplacedSandbox(t *testing.T) {
 func TestSaveImageEndsTheContainer(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		expect(t, "leave running", w.service.SaveImage(t.Context(), control.SaveImageRequest{LeaveRunning: true}), nil)
-		expect(t, "status", w.state().Status, "running")
-		expect(t, "save", w.service.SaveImage(t.Context(), control.SaveImageRequest{}), nil)
-		expect(t, "status", (<-w.exit).Status, 137)
+		expect.Equal(t, "leave running", w.service.SaveImage(t.Context(), control.SaveImageRequest{LeaveRunning: true}), nil)
+		expect.Equal(t, "status", w.state().Status, "running")
+		expect.Equal(t, "save", w.service.SaveImage(t.Context(), control.SaveImageRequest{}), nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
 
@@ -449,7 +450,7 @@ func TestMemoryLimitIsKept(t *testing.T) {
 		if e := w.state().CheckpointError; !strings.Contains(e, "memory limit") {
 			t.Errorf("checkpoint error: %q", e)
 		}
-		expect(t, "checkpoints", w.state().LastCheckpoint, 0)
+		expect.Equal(t, "checkpoints", w.state().LastCheckpoint, 0)
 		w.end()
 	})
 }
@@ -467,7 +468,7 @@ func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 		go w.service.Shutdown(context.Background())
 		synctest.Wait()
 		close(g.mute)
-		expect(t, "answer", errors.Is(<-refused, oci.ErrNotRunning), true)
+		expect.Equal(t, "answer", errors.Is(<-refused, oci.ErrNotRunning), true)
 		w.end()
 	})
 }
@@ -485,12 +486,12 @@ func TestSignalsDuringAStart(t *testing.T) {
 			answer := make(chan error, 1)
 			go func() { answer <- w.service.Signal(context.Background(), control.SignalRequest{Signal: sig}) }()
 			synctest.Wait()
-			expect(t, "signals before there is a program", len(g.signals), 0)
-			expect(t, "answered", len(answer) == 1, !delivered)
+			expect.Equal(t, "signals before there is a program", len(g.signals), 0)
+			expect.Equal(t, "answered", len(answer) == 1, !delivered)
 			close(g.starting)
-			expect(t, "answer", <-answer, nil)
+			expect.Equal(t, "answer", <-answer, nil)
 			synctest.Wait()
-			expect(t, "delivered", slices.Equal(g.signals, []int{sig}), delivered)
+			expect.Equal(t, "delivered", slices.Equal(g.signals, []int{sig}), delivered)
 			if delivered {
 				w.end()
 			} else {

@@ -4,6 +4,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// minPids is the lowest limit of host processes and threads that a container
+// gets: gVisor's and the supervisor's own are counted, up to about 130 while a
+// copy stands beside the failed sandbox, and below it starts and recoveries
+// would fail at random.
+const minPids = 160
+
 // enforceable is a copy of res with only what a container's cgroup is to be
 // given. Engines write 0 for what they don't set, as runc reads it. Devices
 // concern the program and not the sandbox, which needs some that the program

@@ -13,13 +13,6 @@ import (
 // grows with the program, and the kernel counts its own work too.
 const roomMargin = 16 << 20
 
-// memoryUse is what a container uses of its memory limit. Checkpoints that are
-// kept in memory count: the sandbox writes them.
-type memoryUse struct {
-	used  uint64 // without what the kernel can take back at once
-	limit uint64 // 0 for none
-}
-
 // makeRoom keeps a checkpoint from running the container out of its memory: a
 // program must not be killed for what only we need. Checkpoints on disk count
 // too while they are taken. It gives staging memory back, which makes the next

@@ -45,18 +45,3 @@ func mapsMany(m []specs.LinuxIDMapping) bool {
 func notRootless(what, next string) error {
 	return &oci.Error{Code: oci.CodeUnsupported, Message: fmt.Sprintf("without privileges gVisor can't run this: %s", what), Next: next}
 }
-
-// withoutUserNS returns a copy of the spec without the user namespace of a
-// container without privileges: its supervisor is in one already.
-func withoutUserNS(spec *specs.Spec, opts SpawnOptions) *specs.Spec {
-	if !opts.Rootless || spec.Linux == nil {
-		return spec
-	}
-	out, linux := *spec, *spec.Linux
-	linux.UIDMappings, linux.GIDMappings = nil, nil
-	linux.Namespaces = slices.DeleteFunc(slices.Clone(linux.Namespaces), func(ns specs.LinuxNamespace) bool {
-		return ns.Type == specs.UserNamespace
-	})
-	out.Linux = &linux
-	return &out
-}

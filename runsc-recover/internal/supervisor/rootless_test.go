@@ -6,6 +6,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
+	"runsc-recover/test/expect"
 )
 
 func TestCheckRootless(t *testing.T) {
@@ -27,21 +28,9 @@ func TestCheckRootless(t *testing.T) {
 		{"a network namespace by path", &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: "/x"}}}, rootless, false},
 	} {
 		err := checkRootless(&specs.Spec{Linux: c.linux}, c.opts)
-		expect(t, c.name, err == nil, c.ok)
+		expect.Equal(t, c.name, err == nil, c.ok)
 		if err != nil {
-			expect(t, c.name, oci.CodeOf(err), oci.CodeUnsupported)
+			expect.Equal(t, c.name, oci.CodeOf(err), oci.CodeUnsupported)
 		}
 	}
-}
-
-func TestWithoutUserNS(t *testing.T) {
-	in := &specs.Spec{Linux: &specs.Linux{
-		UIDMappings: []specs.LinuxIDMapping{{HostID: 1000, Size: 1}},
-		Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.UserNamespace}},
-	}}
-	out := withoutUserNS(in, SpawnOptions{Rootless: true})
-	expect(t, "namespaces", len(out.Linux.Namespaces), 1)
-	expect(t, "mappings", len(out.Linux.UIDMappings), 0)
-	expect(t, "namespaces of the original", len(in.Linux.Namespaces), 2)
-	expect(t, "with privileges", withoutUserNS(in, SpawnOptions{}), in)
 }

@@ -1,7 +1,6 @@
 package supervisor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -10,6 +9,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"runsc-recover/oci"
 )
 
 // Others look for a container's files in the mount namespace of its pid, and
@@ -19,21 +20,6 @@ import (
 // proc and the like lies an empty directory that can't be written to.
 //
 // Nothing of the supervisor's own runs on that thread.
-
-// showRoot gives the first thread that namespace, unless the spec has none for
-// the container. Where it can't be had, the log says so.
-func (s *supervisor) showRoot(context.Context) error {
-	own := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.MountNamespace && ns.Path == "" }
-	if !slices.ContainsFunc(s.bundle.Spec.Linux.Namespaces, own) {
-		return nil
-	}
-	var err error
-	s.first.Do(func() { err = enterRoot(s.bundle.Path, s.bundle.Rootfs, s.bundle.Spec) })
-	if err != nil {
-		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
-	}
-	return nil
-}
 
 var errNotFirst = errors.New("not on the process's first thread")
 
@@ -81,7 +67,7 @@ const noTree = -1
 func cloneSources(bundle string, mounts []specs.Mount) (trees []int, err error) {
 	for _, m := range mounts {
 		tree := noTree
-		if isBind(m) {
+		if oci.IsBind(m) {
 			source := m.Source
 			if !filepath.IsAbs(source) {
 				source = filepath.Join(bundle, source)
@@ -93,10 +79,6 @@ func cloneSources(bundle string, mounts []specs.Mount) (trees []int, err error) 
 		trees = append(trees, tree)
 	}
 	return trees, nil
-}
-
-func isBind(m specs.Mount) bool {
-	return m.Type == "bind" || slices.Contains(m.Options, "bind") || slices.Contains(m.Options, "rbind")
 }
 
 // pivot makes rootfs the root of the thread's mount namespace.

@@ -80,7 +80,7 @@ func startScope(ctx context.Context, slice, unit string, pid int) error {
 // failure: an engine may want the name again at once. Where systemd doesn't
 // answer there is still the scope's directory, which others remove.
 func endScope(unit string) {
-	ctx, cancel := context.WithTimeout(context.Background(), goneTime)
+	ctx, cancel := context.WithTimeout(context.Background(), removeTime)
 	defer cancel()
 	conn, err := systemd.NewWithContext(ctx)
 	if err != nil {

@@ -77,7 +77,8 @@ func (s *Service) Stats(ctx context.Context) (control.Stats, error) {
 	if s.cgroup == nil {
 		return control.Stats{}, unsupported(errNoCgroup)
 	}
-	return s.cgroup.stats()
+	stats, err := s.cgroup.stats()
+	return control.Stats(stats), err
 }
 
 // Update implements control.Service.

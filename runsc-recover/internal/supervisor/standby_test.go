@@ -13,6 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/test/expect"
 )
 
 func warm(o *EngineOptions) { o.Config.Standby = policy.StandbyWarm }
@@ -39,29 +40,29 @@ func (w *world) lastAttempt() string {
 func TestStandbyIsUsedAndReplaced(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, warm)
-		expect(t, "before there is a checkpoint", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "before there is a checkpoint", w.state().Standby.Kind, policy.StandbyCold)
 		w.run(1500 * time.Millisecond)
 		st := w.state().Standby
-		expect(t, "kind", st.Kind, policy.StandbyWarm)
-		expect(t, "generation", st.Generation, 2)
-		expect(t, "saved", w.last.Standby, st)
-		expect(t, "since", st.Since.IsZero(), false)
-		expect(t, "sandboxes saved", len(w.last.Generations), 2)
-		expect(t, "network", w.gen(2).opts.Network, Network("the network"))
+		expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "generation", st.Generation, 2)
+		expect.Equal(t, "saved", w.last.Standby, st)
+		expect.Equal(t, "since", st.Since.IsZero(), false)
+		expect.Equal(t, "sandboxes saved", len(w.last.Generations), 2)
+		expect.Equal(t, "network", w.gen(2).opts.Network, Network("the network"))
 
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
-		expect(t, "recorded", w.lastAttempt(), "warm")
+		expect.Equal(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "recorded", w.lastAttempt(), "warm")
 		w.run(2 * settleTime)
 		log := w.did()
 		if i, j := slices.Index(log, "release 2"), slices.Index(log, "boot 3"); i < 0 || j < i {
 			t.Errorf("the next standby must not delay the copy: %v", log)
 		}
-		expect(t, "next", w.state().Standby.Generation, 3)
+		expect.Equal(t, "next", w.state().Standby.Generation, 3)
 		w.end()
-		expect(t, "standby is destroyed with the container", slices.Contains(w.did(), "destroy 3"), true)
-		expect(t, "none in the last state", w.last.Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "standby is destroyed with the container", slices.Contains(w.did(), "destroy 3"), true)
+		expect.Equal(t, "none in the last state", w.last.Standby.Kind, policy.StandbyCold)
 	})
 }
 
@@ -72,12 +73,12 @@ func TestStandbyThatDiesIsReplaced(t *testing.T) {
 		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
 		st := w.state().Standby
-		expect(t, "kind", st.Kind, policy.StandbyCold)
-		expect(t, "reason", strings.Contains(st.Reason, ErrGone.Error()), true)
-		expect(t, "container", w.state().Status, "running")
+		expect.Equal(t, "kind", st.Kind, policy.StandbyCold)
+		expect.Equal(t, "reason", strings.Contains(st.Reason, ErrGone.Error()), true)
+		expect.Equal(t, "container", w.state().Status, "running")
 		w.run(standbyRetry)
-		expect(t, "next", w.state().Standby.Generation, 3)
-		expect(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "next", w.state().Standby.Generation, 3)
+		expect.Equal(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()
 	})
 }
@@ -88,7 +89,7 @@ func TestStandbyIsNotReplacedForEver(t *testing.T) {
 		w.run(50 * time.Millisecond)
 		w.setBoot(errors.New("no room"), nil)
 		w.run(10 * time.Minute)
-		expect(t, "reason", strings.Contains(w.state().Standby.Reason, "no room"), true)
+		expect.Equal(t, "reason", strings.Contains(w.state().Standby.Reason, "no room"), true)
 		boots := make(chan struct{})
 		w.setBoot(errors.New("no room"), boots) // one more would wait
 		w.run(10 * time.Minute)
@@ -96,9 +97,9 @@ func TestStandbyIsNotReplacedForEver(t *testing.T) {
 		close(boots)
 		w.gen(1).fail(boom())
 		w.run(2 * settleTime)
-		expect(t, "recorded", w.lastAttempt(), "cold")
-		expect(t, "tried again after a recovery", w.state().Standby.Kind, policy.StandbyWarm)
-		expect(t, "generations", w.booted(), 3)
+		expect.Equal(t, "recorded", w.lastAttempt(), "cold")
+		expect.Equal(t, "tried again after a recovery", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "generations", w.booted(), 3)
 		w.end()
 	})
 }
@@ -111,11 +112,11 @@ func TestRecoveryTakesAStandbyThatBoots(t *testing.T) {
 		w.run(200 * time.Millisecond)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "phase", w.state().Phase, "restoring")
+		expect.Equal(t, "phase", w.state().Phase, "restoring")
 		close(boots)
 		synctest.Wait()
-		expect(t, "generation", w.state().Generation, 2)
-		expect(t, "recorded", w.lastAttempt(), "warm")
+		expect.Equal(t, "generation", w.state().Generation, 2)
+		expect.Equal(t, "recorded", w.lastAttempt(), "warm")
 		w.end()
 	})
 }
@@ -128,7 +129,7 @@ func TestStandbyThatCannotBeRestored(t *testing.T) {
 		w.gen(1).fail(boom())
 		synctest.Wait()
 		w.fellBack("no such pages")
-		expect(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "removed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()
 	})
 }
@@ -154,10 +155,10 @@ func TestStandbyThatFailsToBootDuringARecovery(t *testing.T) {
 // fellBack checks that the only attempt booted a sandbox and says why.
 func (w *world) fellBack(why string) {
 	w.t.Helper()
-	expect(w.t, "phase", w.state().Phase, "probation")
+	expect.Equal(w.t, "phase", w.state().Phase, "probation")
 	a := w.episodes()[0].Attempts
-	expect(w.t, "attempts", len(a), 1)
-	expect(w.t, "recorded", a[0].Standby, "cold")
+	expect.Equal(w.t, "attempts", len(a), 1)
+	expect.Equal(w.t, "recorded", a[0].Standby, "cold")
 	if reasons := strings.Join(a[0].Reasons, "; "); !strings.Contains(reasons, why) {
 		w.t.Errorf("reasons: %s", reasons)
 	}
@@ -169,7 +170,7 @@ func TestShutdownWhileStandbyBoots(t *testing.T) {
 		w.setBoot(nil, make(chan struct{}))
 		w.run(200 * time.Millisecond)
 		w.end()
-		expect(t, "booted", w.booted(), 1)
+		expect.Equal(t, "booted", w.booted(), 1)
 	})
 }
 
@@ -184,18 +185,18 @@ func TestStandbyOutlivesPauseAndRestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.run(time.Minute)
-		expect(t, "while paused", w.state().Standby.Generation, 2)
+		expect.Equal(t, "while paused", w.state().Standby.Generation, 2)
 		if err := w.service.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "copy", w.state().Generation, 2)
+		expect.Equal(t, "copy", w.state().Generation, 2)
 		w.run(2 * settleTime)
 		w.gen(2).fail(boom())
 		synctest.Wait()
-		expect(t, "fresh", w.state().Generation, 4)
-		expect(t, "standby", w.state().Standby.Generation, 3)
+		expect.Equal(t, "fresh", w.state().Generation, 4)
+		expect.Equal(t, "standby", w.state().Standby.Generation, 3)
 		w.end()
 	})
 }
@@ -227,13 +228,13 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 				w := started(t, warm, tc.change)
 				w.run(3 * time.Second)
 				st := w.state().Standby
-				expect(t, "kind", st.Kind, tc.want)
+				expect.Equal(t, "kind", st.Kind, tc.want)
 				if !strings.Contains(st.Reason, tc.reason) {
 					t.Errorf("reason %q, want …%s…", st.Reason, tc.reason)
 				}
 				w.gen(1).fail(boom())
 				synctest.Wait()
-				expect(t, "recorded", w.lastAttempt(), string(tc.want))
+				expect.Equal(t, "recorded", w.lastAttempt(), string(tc.want))
 				w.end()
 				for i := range w.booted() {
 					if !slices.Contains(w.did(), fmt.Sprint("destroy ", i+1)) {
@@ -253,11 +254,11 @@ func TestCheckpointTakesTheStandbysRoom(t *testing.T) {
 			o.Memory = func() (memoryUse, error) { return memoryUse{used: used.Load(), limit: 200 << 20}, nil }
 		})
 		w.run(200 * time.Millisecond)
-		expect(t, "kind", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyWarm)
 		used.Store(190 << 20)
 		w.run(2 * time.Second)
-		expect(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
-		expect(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
+		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()
 	})
 }
@@ -270,7 +271,7 @@ func TestDamagedCheckpointWithStandby(t *testing.T) {
 		w.store.set(func(s *flakyStore) { s.damaged = map[checkpoint.Seq]bool{newest: true} })
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect(t, "restored", w.gen(w.state().Generation).restored, newest-1)
+		expect.Equal(t, "restored", w.gen(w.state().Generation).restored, newest-1)
 		w.end()
 	})
 }
@@ -287,7 +288,7 @@ func TestAutoIsHotWhereThatIsCheap(t *testing.T) {
 				o.Config.Standby, o.Config.Interval = policy.StandbyAuto, interval
 			})
 			w.run(time.Second)
-			expect(t, interval.String(), w.state().Standby.Kind, want)
+			expect.Equal(t, interval.String(), w.state().Standby.Kind, want)
 			w.end()
 		})
 	}
@@ -302,11 +303,11 @@ func TestAutoIsWarmOnceHotIsDear(t *testing.T) {
 			o.ProcessorTime = func([]int) time.Duration { return time.Duration(spent.Add(int64(time.Second))) }
 		})
 		w.run(time.Second)
-		expect(t, "at first", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "at first", w.state().Standby.Kind, policy.StandbyHot)
 		w.run(25 * time.Second)
 		st := w.state().Standby
-		expect(t, "later", st.Kind, policy.StandbyWarm)
-		expect(t, "says why", strings.Contains(st.Reason, "1s of a processor"), true)
+		expect.Equal(t, "later", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "says why", strings.Contains(st.Reason, "1s of a processor"), true)
 		w.end()
 	})
 }

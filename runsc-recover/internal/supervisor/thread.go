@@ -21,6 +21,25 @@ func NewLastingThread() *LastingThread {
 	return t
 }
 
+// NewServed returns a thread for Serve, on which the calling goroutine will run
+// functions itself.
+func NewServed() *LastingThread { return &LastingThread{calls: make(chan func())} }
+
+// Serve runs the functions given to Do on the calling goroutine's thread until
+// done is closed.
+//
+// Preconditions: the goroutine is locked to its thread; t comes from NewServed.
+func (t *LastingThread) Serve(done <-chan struct{}) {
+	for {
+		select {
+		case f := <-t.calls:
+			f()
+		case <-done:
+			return
+		}
+	}
+}
+
 // Do runs f on the thread and returns when f has.
 func (t *LastingThread) Do(f func()) {
 	done := make(chan struct{})

@@ -1,0 +1,8 @@
+package supervisor
+
+// The modes of gVisor's network.
+const (
+	networkSandbox = "sandbox"
+	networkHost    = "host"
+	networkNone    = "none"
+)

@@ -1,0 +1,31 @@
+package supervisor
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"runsc-recover/test/expect"
+)
+
+func TestShield(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "score")
+	if err := os.WriteFile(file, []byte("7\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	read := func() string {
+		b, _ := os.ReadFile(file)
+		return string(b)
+	}
+	s := raiseShield(file)
+	expect.Equal(t, "raised", read(), "-999")
+	s.expose(func() {
+		s.expose(func() { expect.Equal(t, "exposed twice", read(), "7") })
+		expect.Equal(t, "exposed", read(), "7")
+	})
+	expect.Equal(t, "raised again", read(), "-999")
+	var none *oomShield
+	ran := false
+	none.expose(func() { ran = true })
+	expect.Equal(t, "without a shield", ran, true)
+}

@@ -1,0 +1,15 @@
+// Package expect compares a value with the one that a test expects.
+//
+// It must not know any package of the program: tests of all of them use it.
+package expect
+
+import "testing"
+
+// Equal fails the test, but doesn't end it, when got isn't want. The name says
+// which value it is.
+func Equal[T comparable](t testing.TB, name string, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: got %v, want %v", name, got, want)
+	}
+}
