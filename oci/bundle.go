@@ -4,12 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 // ConfigFile is the name of a bundle's configuration.
@@ -34,14 +36,14 @@ func LoadBundle(dir string) (*Bundle, error) {
 		return nil, fmt.Errorf("find bundle: %w", err)
 	}
 	if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
-		return nil, &Error{Code: CodeBundle, Message: fmt.Sprintf("bundle %s is not a directory", path), Next: "give one that holds config.json with --bundle", Err: err}
+		return nil, &errdefs.Error{Code: errdefs.CodeBundle, Message: fmt.Sprintf("bundle %s is not a directory", path), Next: "give one that holds config.json with --bundle", Err: err}
 	}
-	b, err := readLimited(filepath.Join(path, ConfigFile), maxConfigSize)
+	b, err := statedir.ReadLimited(filepath.Join(path, ConfigFile), maxConfigSize)
 	if errors.Is(err, os.ErrNotExist) {
-		return nil, &Error{Code: CodeConfigMissing, Message: fmt.Sprintf("JSON specification file %s not found in %s", ConfigFile, path), Next: "the spec command writes one", Err: err}
+		return nil, &errdefs.Error{Code: errdefs.CodeConfigMissing, Message: fmt.Sprintf("JSON specification file %s not found in %s", ConfigFile, path), Next: "the spec command writes one", Err: err}
 	}
 	if err != nil {
-		return nil, Errorf(CodeConfigInvalid, "read %s: %w", ConfigFile, err)
+		return nil, errdefs.Errorf(errdefs.CodeConfigInvalid, "read %s: %w", ConfigFile, err)
 	}
 	spec, err := ParseSpec(b)
 	if err != nil {
@@ -57,10 +59,10 @@ func LoadBundle(dir string) (*Bundle, error) {
 func ParseSpec(b []byte) (*specs.Spec, error) {
 	var spec specs.Spec
 	if err := json.Unmarshal(b, &spec); err != nil {
-		return nil, Errorf(CodeConfigInvalid, "%s is not valid: %s", ConfigFile, describeJSON(b, err))
+		return nil, errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: %s", ConfigFile, describeJSON(b, err))
 	}
 	if msg := findFault(&spec); msg != "" {
-		return nil, Errorf(CodeConfigInvalid, "%s is not valid: %s", ConfigFile, msg)
+		return nil, errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: %s", ConfigFile, msg)
 	}
 	if spec.Linux == nil {
 		spec.Linux = &specs.Linux{}
@@ -117,7 +119,7 @@ func describeJSON(b []byte, err error) string {
 func (b *Bundle) check() error {
 	fi, err := os.Stat(b.Rootfs)
 	if err != nil || !fi.IsDir() {
-		return &Error{Code: CodeRootfsMissing, Message: fmt.Sprintf("rootfs %s is not a directory", b.Rootfs), Next: "correct root.path in " + ConfigFile, Err: err}
+		return &errdefs.Error{Code: errdefs.CodeRootfsMissing, Message: fmt.Sprintf("rootfs %s is not a directory", b.Rootfs), Next: "correct root.path in " + ConfigFile, Err: err}
 	}
 	if err := b.checkSources(); err != nil {
 		return err
@@ -133,7 +135,7 @@ func (b *Bundle) checkSources() error {
 			continue
 		}
 		if _, err := os.Stat(resolve(b.Path, m.Source)); err != nil {
-			return Errorf(CodeConfigInvalid, "%s is not valid: mounts[%d].source: %w", ConfigFile, i, err)
+			return errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: mounts[%d].source: %w", ConfigFile, i, err)
 		}
 	}
 	return nil
@@ -144,17 +146,4 @@ func resolve(base, path string) string {
 		return filepath.Clean(path)
 	}
 	return filepath.Join(base, path)
-}
-
-func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(b)) > limit {
-		return nil, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return b, err
 }

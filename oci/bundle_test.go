@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci/errdefs"
 )
 
 // goodSpec is a spec whose program is /bin/prog in the bundle's rootfs.
@@ -72,38 +74,38 @@ func TestLoadBundleRefuses(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		dir  string
-		code Code
+		code errdefs.Code
 		text string
 	}{
-		"no directory": {filepath.Join(empty, "missing"), CodeBundle, "missing"},
-		"no config":    {empty, CodeConfigMissing, "config.json"},
-		"broken JSON":  {broken, CodeConfigInvalid, "line 3"},
-		"wrong type":   {makeBundle(t, func(s *specs.Spec) { s.Version = "" }), CodeConfigInvalid, "ociVersion"},
-		"future":       {makeBundle(t, func(s *specs.Spec) { s.Version = "2.0.0" }), CodeConfigInvalid, "2.0.0"},
-		"no process":   {makeBundle(t, func(s *specs.Spec) { s.Process = nil }), CodeConfigInvalid, "process"},
-		"no args":      {makeBundle(t, func(s *specs.Spec) { s.Process.Args = nil }), CodeConfigInvalid, "process.args"},
-		"empty arg":    {makeBundle(t, func(s *specs.Spec) { s.Process.Args[0] = "" }), CodeConfigInvalid, "process.args"},
-		"relative cwd": {makeBundle(t, func(s *specs.Spec) { s.Process.Cwd = "x" }), CodeConfigInvalid, "process.cwd"},
-		"no root":      {makeBundle(t, func(s *specs.Spec) { s.Root = nil }), CodeConfigInvalid, "root.path"},
-		"no rootfs":    {makeBundle(t, func(s *specs.Spec) { s.Root.Path = "gone" }), CodeRootfsMissing, "gone"},
-		"mount":        {makeBundle(t, func(s *specs.Spec) { s.Mounts = []specs.Mount{{}} }), CodeConfigInvalid, "mounts[0]"},
+		"no directory": {filepath.Join(empty, "missing"), errdefs.CodeBundle, "missing"},
+		"no config":    {empty, errdefs.CodeConfigMissing, "config.json"},
+		"broken JSON":  {broken, errdefs.CodeConfigInvalid, "line 3"},
+		"wrong type":   {makeBundle(t, func(s *specs.Spec) { s.Version = "" }), errdefs.CodeConfigInvalid, "ociVersion"},
+		"future":       {makeBundle(t, func(s *specs.Spec) { s.Version = "2.0.0" }), errdefs.CodeConfigInvalid, "2.0.0"},
+		"no process":   {makeBundle(t, func(s *specs.Spec) { s.Process = nil }), errdefs.CodeConfigInvalid, "process"},
+		"no args":      {makeBundle(t, func(s *specs.Spec) { s.Process.Args = nil }), errdefs.CodeConfigInvalid, "process.args"},
+		"empty arg":    {makeBundle(t, func(s *specs.Spec) { s.Process.Args[0] = "" }), errdefs.CodeConfigInvalid, "process.args"},
+		"relative cwd": {makeBundle(t, func(s *specs.Spec) { s.Process.Cwd = "x" }), errdefs.CodeConfigInvalid, "process.cwd"},
+		"no root":      {makeBundle(t, func(s *specs.Spec) { s.Root = nil }), errdefs.CodeConfigInvalid, "root.path"},
+		"no rootfs":    {makeBundle(t, func(s *specs.Spec) { s.Root.Path = "gone" }), errdefs.CodeRootfsMissing, "gone"},
+		"mount":        {makeBundle(t, func(s *specs.Spec) { s.Mounts = []specs.Mount{{}} }), errdefs.CodeConfigInvalid, "mounts[0]"},
 		"source": {makeBundle(t, func(s *specs.Spec) {
 			s.Mounts = []specs.Mount{{Destination: "/x", Source: "gone", Options: []string{"rbind"}}}
-		}), CodeConfigInvalid, "gone"},
+		}), errdefs.CodeConfigInvalid, "gone"},
 		"rlimit": {makeBundle(t, func(s *specs.Spec) {
 			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_FOO"}}
-		}), CodeConfigInvalid, "RLIMIT_FOO"},
+		}), errdefs.CodeConfigInvalid, "RLIMIT_FOO"},
 		"rlimit order": {makeBundle(t, func(s *specs.Spec) {
 			s.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 2, Hard: 1}}
-		}), CodeConfigInvalid, "rlimits[0]"},
+		}), errdefs.CodeConfigInvalid, "rlimits[0]"},
 		"capability": {makeBundle(t, func(s *specs.Spec) {
 			s.Process.Capabilities = &specs.LinuxCapabilities{Effective: []string{"CAP_FLY"}}
-		}), CodeConfigInvalid, "CAP_FLY"},
-		"no program": {makeBundle(t, func(s *specs.Spec) { s.Process.Args[0] = "gone" }), CodeExecutable, "executable file not found in $PATH"},
+		}), errdefs.CodeConfigInvalid, "CAP_FLY"},
+		"no program": {makeBundle(t, func(s *specs.Spec) { s.Process.Args[0] = "gone" }), errdefs.CodeExecutable, "executable file not found in $PATH"},
 	} {
 		b, err := LoadBundle(c.dir)
-		if err == nil || CodeOf(err) != c.code || !strings.Contains(err.Error(), c.text) {
-			t.Errorf("%s: %+v, error %v (code %s), want code %s and %q", name, b, err, CodeOf(err), c.code, c.text)
+		if err == nil || errdefs.CodeOf(err) != c.code || !strings.Contains(err.Error(), c.text) {
+			t.Errorf("%s: %+v, error %v (code %s), want code %s and %q", name, b, err, errdefs.CodeOf(err), c.code, c.text)
 		}
 	}
 }
@@ -121,8 +123,8 @@ func FuzzParseSpec(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		spec, err := ParseSpec(b)
 		if err != nil {
-			if CodeOf(err) != CodeConfigInvalid {
-				t.Errorf("code %s: %v", CodeOf(err), err)
+			if errdefs.CodeOf(err) != errdefs.CodeConfigInvalid {
+				t.Errorf("code %s: %v", errdefs.CodeOf(err), err)
 			}
 			return
 		}
@@ -163,37 +165,37 @@ func TestFindExecutable(t *testing.T) {
 	const path = "PATH=/work:/bin:/opt"
 	for _, c := range []struct {
 		name, env, cwd string
-		want           Code // "" for found
+		want           errdefs.Code // "" for found
 	}{
 		{"prog", path, "/", ""},
 		{"/bin/prog", path, "/", ""},
 		{"tool", path, "/", ""},
 		{"./tool", path, "/work", ""},
-		{"./tool", path, "/bin", CodeExecutable},
-		{"prog", "PATH=/work", "/", CodeExecutable},
+		{"./tool", path, "/bin", errdefs.CodeExecutable},
+		{"prog", "PATH=/work", "/", errdefs.CodeExecutable},
 		{"prog", "X=1", "/", ""},
 		{"tool", "PATH=.", "/work", ""},
-		{"data", path, "/", CodeNotExecutable},
-		{"/bin/data", path, "/", CodeNotExecutable},
-		{"/bin", path, "/", CodeNotExecutable},
-		{"/bin/prog/x", path, "/", CodeExecutable},
+		{"data", path, "/", errdefs.CodeNotExecutable},
+		{"/bin/data", path, "/", errdefs.CodeNotExecutable},
+		{"/bin", path, "/", errdefs.CodeNotExecutable},
+		{"/bin/prog/x", path, "/", errdefs.CodeExecutable},
 		{"abs", path, "/", ""},
 		{"rel", path, "/", ""},
 		{"high", path, "/", ""},
 		{"/lib/prog", path, "/", ""},
-		{"/bin/escape", path, "/", CodeExecutable},
-		{"/bin/loop", path, "/", CodeExecutable},
-		{"/bin/dang", path, "/", CodeExecutable},
+		{"/bin/escape", path, "/", errdefs.CodeExecutable},
+		{"/bin/loop", path, "/", errdefs.CodeExecutable},
+		{"/bin/dang", path, "/", errdefs.CodeExecutable},
 		{"/bin/inproc", path, "/", ""},
 		{"/proc/self/exe", path, "/", ""},
 		{"/sbin/init", path, "/", ""},
 		{"secret", path, "/", ""},
-		{"/opt/missing", path, "/", CodeExecutable},
+		{"/opt/missing", path, "/", errdefs.CodeExecutable},
 		{"/later/prog", path, "/", ""},
 	} {
 		spec := &specs.Spec{Process: &specs.Process{Args: []string{c.name}, Env: []string{c.env}, Cwd: c.cwd}, Mounts: mounts}
 		err := FindExecutable(rootfs, spec)
-		if c.want == "" && err != nil || c.want != "" && CodeOf(err) != c.want {
+		if c.want == "" && err != nil || c.want != "" && errdefs.CodeOf(err) != c.want {
 			t.Errorf("%s with %s in %s: %v, want code %q", c.name, c.env, c.cwd, err, c.want)
 		}
 	}

@@ -11,6 +11,8 @@ import (
 	"syscall"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci/errdefs"
 )
 
 // maxLinks is how many symbolic links a lookup follows, as in Linux.
@@ -35,9 +37,9 @@ func FindExecutable(rootfs string, spec *specs.Spec) error {
 	case err == nil || errors.Is(err, errUnseen):
 		return nil
 	case errors.Is(err, os.ErrPermission):
-		return Errorf(CodeNotExecutable, "unable to start container process: exec: %q: permission denied", name)
+		return errdefs.Errorf(errdefs.CodeNotExecutable, "unable to start container process: exec: %q: permission denied", name)
 	}
-	return Errorf(CodeExecutable, "unable to start container process: exec: %q: stat %s: %w", name, name, errnoOf(err))
+	return errdefs.Errorf(errdefs.CodeExecutable, "unable to start container process: exec: %q: stat %s: %w", name, name, errnoOf(err))
 }
 
 // errUnseen says that a path leads where only the sandbox can look.
@@ -60,9 +62,9 @@ func (t hostTree) searchPath(name, cwd string, list string) error {
 		denied = denied || errors.Is(err, os.ErrPermission)
 	}
 	if denied {
-		return Errorf(CodeNotExecutable, "unable to start container process: exec: %q: permission denied", name)
+		return errdefs.Errorf(errdefs.CodeNotExecutable, "unable to start container process: exec: %q: permission denied", name)
 	}
-	return Errorf(CodeExecutable, "unable to start container process: exec: %q: executable file not found in $PATH", name)
+	return errdefs.Errorf(errdefs.CodeExecutable, "unable to start container process: exec: %q: executable file not found in $PATH", name)
 }
 
 func (t hostTree) checkExecutable(name string) error {

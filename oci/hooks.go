@@ -11,6 +11,8 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci/errdefs"
 )
 
 // maxHookOutput bounds what is kept of a hook's output for its error.
@@ -26,7 +28,7 @@ func RunHooks(ctx context.Context, name string, hooks []specs.Hook, state specs.
 	}
 	for i, h := range hooks {
 		if err := runHook(ctx, h, stdin); err != nil {
-			return Errorf(CodeHook, "error running %s hook #%d: %w", name, i, err)
+			return errdefs.Errorf(errdefs.CodeHook, "error running %s hook #%d: %w", name, i, err)
 		}
 	}
 	return nil

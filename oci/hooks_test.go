@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci/errdefs"
 )
 
 func shell(script string) specs.Hook {
@@ -56,7 +58,7 @@ func TestHookFailures(t *testing.T) {
 		"timeout": {slow, "ran past timeout of 1.0s"},
 	} {
 		err := RunHooks(t.Context(), "createRuntime", []specs.Hook{shell("true"), c.hook, shell("touch " + out)}, specs.State{})
-		if CodeOf(err) != CodeHook || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "createRuntime hook #1") {
+		if errdefs.CodeOf(err) != errdefs.CodeHook || !strings.Contains(err.Error(), c.text) || !strings.Contains(err.Error(), "createRuntime hook #1") {
 			t.Errorf("%s: %v", name, err)
 		}
 		if _, err := os.Stat(out); err == nil {
@@ -68,7 +70,7 @@ func TestHookFailures(t *testing.T) {
 func TestRunAllHooks(t *testing.T) {
 	out := filepath.Join(t.TempDir(), "out")
 	err := RunAllHooks(t.Context(), "poststop", []specs.Hook{shell("exit 1"), shell("touch " + out)}, specs.State{})
-	if CodeOf(err) != CodeHook {
+	if errdefs.CodeOf(err) != errdefs.CodeHook {
 		t.Errorf("error %v", err)
 	}
 	if _, err := os.Stat(out); err != nil {

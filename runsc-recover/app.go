@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 const gvisorModule = "gvisor.dev/gvisor"
@@ -107,7 +107,7 @@ func noCommand(c *cli.Context) error {
 		return err
 	}
 	if c.NArg() > 0 {
-		return oci.Errorf(oci.CodeRequest, "unknown command %q, see runsc-recover --help", c.Args().First())
+		return errdefs.Errorf(errdefs.CodeRequest, "unknown command %q, see runsc-recover --help", c.Args().First())
 	}
 	return cli.ShowAppHelp(c)
 }
@@ -117,7 +117,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
 		name += " " + c.Command.Name
 	}
-	return oci.Errorf(oci.CodeRequest, "%w, see %s --help", err, name)
+	return errdefs.Errorf(errdefs.CodeRequest, "%w, see %s --help", err, name)
 }
 
 // needArgs refuses a number of arguments outside [least, most]; most < 0 is no
@@ -126,11 +126,11 @@ func needArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
 	switch {
 	case least == most && n != least:
-		return oci.Errorf(oci.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
 	case n < least:
-		return oci.Errorf(oci.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
 	case most >= 0 && n > most:
-		return oci.Errorf(oci.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
 	}
 	return nil
 }

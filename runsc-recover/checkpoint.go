@@ -8,7 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -82,7 +83,7 @@ func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {
 	// than the caller will look.
 	for _, name := range []string{"pre-dump", "page-server", "lazy-pages"} {
 		if c.IsSet(name) {
-			return o, oci.Errorf(oci.CodeUnsupported, "--%s is not supported", name)
+			return o, errdefs.Errorf(errdefs.CodeUnsupported, "--%s is not supported", name)
 		}
 	}
 	var err error
@@ -92,7 +93,7 @@ func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {
 	path := c.String("image-path")
 	switch {
 	case o.intoStore && path != "":
-		return o, oci.Errorf(oci.CodeRequest, "--into-store and --image-path exclude each other")
+		return o, errdefs.Errorf(errdefs.CodeRequest, "--into-store and --image-path exclude each other")
 	case path == "":
 		path = defaultImage
 	}
@@ -108,8 +109,8 @@ func (p *program) checkpoint(ctx context.Context, o checkpointOptions) error {
 	if err != nil {
 		return err
 	}
-	if s := ct.state.CurrentStatus(); s == oci.StatusCreated || s == oci.StatusStopped {
-		return oci.Errorf(oci.CodeNotRunning, "container cannot be checkpointed in %s state", s)
+	if s := ct.state.CurrentStatus(); s == statedir.StatusCreated || s == statedir.StatusStopped {
+		return errdefs.Errorf(errdefs.CodeNotRunning, "container cannot be checkpointed in %s state", s)
 	}
 	if o.intoStore {
 		return p.checkpointIntoStore(ctx, ct, o.format)

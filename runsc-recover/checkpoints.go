@@ -14,7 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -113,7 +113,7 @@ EXAMPLES:
 			}
 			i := slices.IndexFunc(all, func(e control.CheckpointEntry) bool { return e.Seq == seq })
 			if i < 0 {
-				return oci.Errorf(oci.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
+				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
 			}
 			return writeCheckpoint(p.out, all[i], format)
 		},
@@ -188,7 +188,7 @@ func seqArg(c *cli.Context) (checkpoint.Seq, error) {
 	}
 	seq, err := strconv.ParseUint(c.Args().Get(1), 10, 64)
 	if err != nil || seq == 0 {
-		return 0, oci.Errorf(oci.CodeRequest, "checkpoint %q is not a number from 1", c.Args().Get(1))
+		return 0, errdefs.Errorf(errdefs.CodeRequest, "checkpoint %q is not a number from 1", c.Args().Get(1))
 	}
 	return checkpoint.Seq(seq), nil
 }

@@ -10,16 +10,17 @@ import (
 	"strings"
 	"testing"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
 // TestCommands drives command lines against a container in each status: what
 // the supervisor is asked, the exit status and what is said.
 func TestCommands(t *testing.T) {
-	const running, created, paused, stopped = oci.StatusRunning, oci.StatusCreated, oci.StatusPaused, oci.StatusStopped
+	const running, created, paused, stopped = statedir.StatusRunning, statedir.StatusCreated, statedir.StatusPaused, statedir.StatusStopped
 	for _, c := range []struct {
-		status oci.Status
+		status statedir.Status
 		line   string
 		asked  string // "" for nothing
 		exit   int
@@ -106,14 +107,14 @@ func TestCommands(t *testing.T) {
 // TestDeadSupervisor is about containers whose supervisor was killed.
 func TestDeadSupervisor(t *testing.T) {
 	root := t.TempDir()
-	state := makeContainer(t, root, "web", oci.StatusRunning, nil)
+	state := makeContainer(t, root, "web", statedir.StatusRunning, nil)
 	state.Supervisor.StartTime++
-	dir := oci.ContainerDir(root, "web")
+	dir := statedir.ContainerDir(root, "web")
 	if err := state.Save(dir); err != nil {
 		t.Fatal(err)
 	}
 	var view stateView
-	if err := json.Unmarshal([]byte(command(t, root, "state", "web").out), &view); err != nil || view.Status != oci.StatusStopped || view.Pid != 0 {
+	if err := json.Unmarshal([]byte(command(t, root, "state", "web").out), &view); err != nil || view.Status != statedir.StatusStopped || view.Pid != 0 {
 		t.Errorf("state %+v, %v", view, err)
 	}
 	if got := command(t, root, "ps", "--format", "json", "web"); got.out != "null\n" {
@@ -134,7 +135,7 @@ func TestDeadSupervisor(t *testing.T) {
 // asked.
 func TestSupervisorDiesMeanwhile(t *testing.T) {
 	root := t.TempDir()
-	makeContainer(t, root, "web", oci.StatusRunning, nil)
+	makeContainer(t, root, "web", statedir.StatusRunning, nil)
 	for line, exit := range map[string]int{"kill web": 1, "kill -a web": 0, "pause web": 1, "checkpoints list web": 1} {
 		got := command(t, root, strings.Fields(line)...)
 		if got.status != exit || exit == 1 && !strings.Contains(got.errout, "container not running") {
@@ -149,7 +150,7 @@ func TestDeleteHalfCreated(t *testing.T) {
 		args []string
 		exit int
 	}{{[]string{"delete", "--force", "web"}, 0}, {[]string{"delete", "web"}, 1}} {
-		dir, lock, err := oci.MakeDir(root, "web")
+		dir, lock, err := statedir.MakeDir(root, "web")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -165,9 +166,9 @@ func TestDeleteHalfCreated(t *testing.T) {
 
 func TestWaitAfterTheEnd(t *testing.T) {
 	root := t.TempDir()
-	state := makeContainer(t, root, "web", oci.StatusStopped, nil)
-	state.Exit = &oci.Exit{Status: 139}
-	if err := state.Save(oci.ContainerDir(root, "web")); err != nil {
+	state := makeContainer(t, root, "web", statedir.StatusStopped, nil)
+	state.Exit = &statedir.Exit{Status: 139}
+	if err := state.Save(statedir.ContainerDir(root, "web")); err != nil {
 		t.Fatal(err)
 	}
 	if got := command(t, root, "wait", "--format", "json", "web"); got.status != 139 || !strings.Contains(got.out, `"status":139`) {
@@ -211,7 +212,7 @@ func TestStatusOf(t *testing.T) {
 		{nil, 0, false},
 		{errors.New("x"), 1, true},
 		{exitStatus(7), 7, false},
-		{&failedWith{status: 255, err: oci.ErrNotExist}, 255, true},
+		{&failedWith{status: 255, err: errdefs.ErrNotExist}, 255, true},
 		{context.Canceled, 1, true},
 	} {
 		if status, print := statusOf(c.err); status != c.status || print != c.print {

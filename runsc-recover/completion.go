@@ -6,7 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 const bashCompletion = `_runsc_recover() {
@@ -57,7 +58,7 @@ EXAMPLES:
 			}
 			script := map[string]string{"bash": bashCompletion, "zsh": zshCompletion}[c.Args().First()]
 			if script == "" {
-				return oci.Errorf(oci.CodeRequest, "unknown shell %q, there are bash and zsh", c.Args().First())
+				return errdefs.Errorf(errdefs.CodeRequest, "unknown shell %q, there are bash and zsh", c.Args().First())
 			}
 			_, err := io.WriteString(p.out, script)
 			return err
@@ -70,7 +71,7 @@ EXAMPLES:
 func (p *program) completeIDs(c *cli.Context) {
 	// Completion skips the code that reads the global options.
 	if g, err := globalsOf(c); err == nil {
-		dirs, err := oci.ListDirs(g.root)
+		dirs, err := statedir.ListDirs(g.root)
 		if err != nil {
 			return
 		}

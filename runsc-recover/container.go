@@ -5,7 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -15,18 +16,18 @@ const callTime = 150 * time.Second
 
 // container is one that exists, as a command sees it.
 type container struct {
-	dir    oci.Dir
-	state  *oci.State
+	dir    statedir.Dir
+	state  *statedir.State
 	client *control.Client
 }
 
 // openContainer finds a container. Errors: oci.ErrInvalidID, oci.ErrNotExist.
 func openContainer(root, id string) (*container, error) {
-	dir, err := oci.FindDir(root, id)
+	dir, err := statedir.FindDir(root, id)
 	if err != nil {
 		return nil, err
 	}
-	state, err := oci.LoadState(dir)
+	state, err := statedir.LoadState(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -40,8 +41,8 @@ func openLive(root, id string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.state.CurrentStatus() == oci.StatusStopped {
-		return nil, oci.ErrNotRunning
+	if c.state.CurrentStatus() == statedir.StatusStopped {
+		return nil, errdefs.ErrNotRunning
 	}
 	return c, nil
 }
@@ -56,8 +57,8 @@ func call(ctx context.Context, f func(ctx context.Context) error) error {
 // asStopped turns the death of the supervisor into oci.ErrNotRunning: that is
 // what a container without one is.
 func asStopped(err error) error {
-	if oci.CodeOf(err) == oci.CodeSupervisorGone {
-		return oci.ErrNotRunning
+	if errdefs.CodeOf(err) == errdefs.CodeSupervisorGone {
+		return errdefs.ErrNotRunning
 	}
 	return err
 }
@@ -72,4 +73,4 @@ func ask[T any](ctx context.Context, f func(ctx context.Context) (T, error)) (v 
 }
 
 // isStopped reports whether err says that the container isn't running.
-func isStopped(err error) bool { return errors.Is(err, oci.ErrNotRunning) }
+func isStopped(err error) bool { return errors.Is(err, errdefs.ErrNotRunning) }

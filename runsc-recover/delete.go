@@ -10,8 +10,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cleanup"
 	"runsc-recover/runsc-recover/internal/control"
-	"runsc-recover/runsc-recover/internal/supervisor"
 )
 
 const (
@@ -55,14 +57,14 @@ type deleteOptions struct {
 
 func (p *program) delete(ctx context.Context, o deleteOptions) error {
 	err := p.deleteLocked(ctx, o)
-	if o.force && errors.Is(err, oci.ErrNotExist) {
+	if o.force && errors.Is(err, errdefs.ErrNotExist) {
 		return nil
 	}
 	return err
 }
 
 func (p *program) deleteLocked(ctx context.Context, o deleteOptions) error {
-	dir, err := oci.FindDir(p.globals.root, o.id)
+	dir, err := statedir.FindDir(p.globals.root, o.id)
 	if err != nil {
 		return err
 	}
@@ -71,14 +73,14 @@ func (p *program) deleteLocked(ctx context.Context, o deleteOptions) error {
 		return err
 	}
 	defer lock.Unlock()
-	state, err := oci.LoadState(dir)
-	if errors.Is(err, oci.ErrNotExist) {
+	state, err := statedir.LoadState(dir)
+	if errors.Is(err, errdefs.ErrNotExist) {
 		// A creation that was killed half-way: nobody else has the lock.
-		return errors.Join(err, supervisor.Cleanup(dir, nil))
+		return errors.Join(err, cleanup.Cleanup(dir, nil))
 	}
 	if err != nil && o.force {
 		p.warn("%v", err)
-		return supervisor.Cleanup(dir, nil)
+		return cleanup.Cleanup(dir, nil)
 	}
 	if err != nil {
 		return err
@@ -91,13 +93,13 @@ func (p *program) deleteLocked(ctx context.Context, o deleteOptions) error {
 
 // checkDelete refuses a container that runs. One that was created is deleted
 // as runc does.
-func checkDelete(s *oci.State, force bool) error {
+func checkDelete(s *statedir.State, force bool) error {
 	status := s.CurrentStatus()
-	if force || status == oci.StatusStopped || status == oci.StatusCreated {
+	if force || status == statedir.StatusStopped || status == statedir.StatusCreated {
 		return nil
 	}
-	return &oci.Error{
-		Code:    oci.CodeRunning,
+	return &errdefs.Error{
+		Code:    errdefs.CodeRunning,
 		Message: fmt.Sprintf("cannot delete container %s that is not stopped: %s", s.ID, status),
 		Next:    "kill it, or use --force",
 	}
@@ -105,24 +107,24 @@ func checkDelete(s *oci.State, force bool) error {
 
 // remove ends the container, if need be, and removes it. The poststop hooks
 // run last, as the container is gone for good then.
-func (p *program) remove(ctx context.Context, dir oci.Dir, state *oci.State) error {
-	if state.Supervisor.Alive() && state.Status != oci.StatusStopped {
+func (p *program) remove(ctx context.Context, dir statedir.Dir, state *statedir.State) error {
+	if state.Supervisor.Alive() && state.Status != statedir.StatusStopped {
 		shutDown(ctx, dir, state)
 	}
 	if err := endSupervisor(state); err != nil {
 		return err
 	}
 	// The supervisor may have added to it at its end.
-	if last, err := oci.LoadState(dir); err == nil {
+	if last, err := statedir.LoadState(dir); err == nil {
 		state = last
 	}
-	if err := supervisor.Cleanup(dir, state); err != nil {
+	if err := cleanup.Cleanup(dir, state); err != nil {
 		return err
 	}
 	if state.Hooks == nil {
 		return nil
 	}
-	if err := oci.RunAllHooks(ctx, "poststop", state.Hooks.Poststop, state.Spec(oci.StatusStopped)); err != nil {
+	if err := oci.RunAllHooks(ctx, "poststop", state.Hooks.Poststop, state.Spec(statedir.StatusStopped)); err != nil {
 		p.warn("%v", err)
 	}
 	return nil
@@ -130,7 +132,7 @@ func (p *program) remove(ctx context.Context, dir oci.Dir, state *oci.State) err
 
 // shutDown asks the supervisor to end, and waits until it has or its time is
 // over.
-func shutDown(ctx context.Context, dir oci.Dir, state *oci.State) {
+func shutDown(ctx context.Context, dir statedir.Dir, state *statedir.State) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	// However that ends, endSupervisor makes sure.
@@ -141,17 +143,17 @@ func shutDown(ctx context.Context, dir oci.Dir, state *oci.State) {
 
 // endSupervisor waits for a supervisor that is about to exit, and kills one
 // that isn't. State may be nil.
-func endSupervisor(state *oci.State) error {
+func endSupervisor(state *statedir.State) error {
 	if state == nil {
 		return nil
 	}
 	sup := state.Supervisor
 	ctx, cancel := context.WithTimeout(context.Background(), deathTime)
 	defer cancel()
-	if state.Status == oci.StatusStopped && sup.Wait(ctx) == nil {
+	if state.Status == statedir.StatusStopped && sup.Wait(ctx) == nil {
 		return nil
 	}
-	if err := sup.Signal(unix.SIGKILL); err != nil && !errors.Is(err, oci.ErrNoProcess) {
+	if err := sup.Signal(unix.SIGKILL); err != nil && !errors.Is(err, statedir.ErrNoProcess) {
 		return fmt.Errorf("kill supervisor: %w", err)
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), deathTime)

@@ -10,9 +10,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/episode"
 )
 
 func (p *program) episodesCommand() *cli.Command {
@@ -73,7 +73,7 @@ func (p *program) loadEpisodes(id string) ([]control.Episode, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, err := supervisor.LoadEpisodes(ct.dir.EpisodesFile())
+	all, err := episode.Load(ct.dir.EpisodesFile())
 	if all == nil {
 		all = []control.Episode{}
 	}
@@ -87,11 +87,11 @@ func pickEpisode(all []control.Episode, number string) ([]control.Episode, error
 	}
 	n, err := strconv.Atoi(number)
 	if err != nil {
-		return nil, oci.Errorf(oci.CodeRequest, "episode %q is not a number", number)
+		return nil, errdefs.Errorf(errdefs.CodeRequest, "episode %q is not a number", number)
 	}
 	i := slices.IndexFunc(all, func(e control.Episode) bool { return e.Episode == n })
 	if i < 0 {
-		return nil, oci.Errorf(oci.CodeRequest, "no episode %d", n)
+		return nil, errdefs.Errorf(errdefs.CodeRequest, "no episode %d", n)
 	}
 	return all[i : i+1], nil
 }

@@ -8,9 +8,10 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // oomPoll is how often is looked for kills between the figures.
@@ -41,7 +42,7 @@ EXAMPLES:
 			}
 			o := eventsOptions{id: c.Args().First(), interval: c.Duration("interval"), once: c.Bool("stats")}
 			if o.interval <= 0 {
-				return oci.Errorf(oci.CodeRequest, "duration interval must be greater than 0")
+				return errdefs.Errorf(errdefs.CodeRequest, "duration interval must be greater than 0")
 			}
 			return p.events(c.Context, o)
 		},
@@ -66,8 +67,8 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 	if err != nil {
 		return err
 	}
-	if ct.state.CurrentStatus() == oci.StatusStopped {
-		return oci.Errorf(oci.CodeNotRunning, "container with id %s is not running", o.id)
+	if ct.state.CurrentStatus() == statedir.StatusStopped {
+		return errdefs.Errorf(errdefs.CodeNotRunning, "container with id %s is not running", o.id)
 	}
 	if o.once {
 		s, err := ask(ctx, ct.client.Stats)
@@ -87,7 +88,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 		eventsOptions: o,
 		out:           json.NewEncoder(p.out),
 		stats:         ct.client.Stats,
-		oomKills:      func() uint64 { return supervisor.ReadLimitHits(ct.state.CgroupPaths).OOMKills },
+		oomKills:      func() uint64 { return cgroup.ReadLimitHits(ct.state.CgroupPaths).OOMKills },
 	}
 	return stream.run(ctx)
 }
@@ -126,7 +127,7 @@ func (s *eventStream) run(ctx context.Context) error {
 // writeStats writes the figures, and reports whether the container is over.
 func (s *eventStream) writeStats(ctx context.Context) (over bool, err error) {
 	st, err := s.stats(ctx)
-	if ctx.Err() != nil || oci.CodeOf(err) == oci.CodeSupervisorGone || isStopped(err) {
+	if ctx.Err() != nil || errdefs.CodeOf(err) == errdefs.CodeSupervisorGone || isStopped(err) {
 		return true, nil
 	}
 	if err != nil {

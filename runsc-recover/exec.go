@@ -12,6 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/supervisor"
@@ -100,12 +102,12 @@ func (p *program) exec(c *cli.Context) error {
 	return p.execIn(c.Context, o, gen)
 }
 
-func checkExec(s oci.Status, ignorePaused bool) error {
+func checkExec(s statedir.Status, ignorePaused bool) error {
 	switch {
-	case s == oci.StatusStopped:
-		return oci.Errorf(oci.CodeNotRunning, "cannot exec in a stopped container")
-	case s == oci.StatusPaused && !ignorePaused:
-		return oci.Errorf(oci.CodePaused, "cannot exec in a paused container (use --ignore-paused to override)")
+	case s == statedir.StatusStopped:
+		return errdefs.Errorf(errdefs.CodeNotRunning, "cannot exec in a stopped container")
+	case s == statedir.StatusPaused && !ignorePaused:
+		return errdefs.Errorf(errdefs.CodePaused, "cannot exec in a paused container (use --ignore-paused to override)")
 	}
 	return nil
 }
@@ -120,9 +122,9 @@ func checkSubCgroups(asked []string) error {
 		}
 		switch path = filepath.Clean(path); {
 		case path == ".." || strings.HasPrefix(path, "../"):
-			return oci.Errorf(oci.CodeRequest, "%s is not a sub cgroup path", path)
+			return errdefs.Errorf(errdefs.CodeRequest, "%s is not a sub cgroup path", path)
 		case path != "/" && path != ".":
-			return &oci.Error{Code: oci.CodeUnsupported, Message: fmt.Sprintf("a process can't be in the cgroup %s by itself", path),
+			return &errdefs.Error{Code: errdefs.CodeUnsupported, Message: fmt.Sprintf("a process can't be in the cgroup %s by itself", path),
 				Next: "all of a sandbox is in the container's"}
 		}
 	}
@@ -134,9 +136,9 @@ func checkSubCgroups(asked []string) error {
 func checkConsole(terminal, detach bool, socket string) error {
 	switch {
 	case detach && terminal && socket == "":
-		return oci.Errorf(oci.CodeRequest, "cannot allocate tty if runc will detach without setting console socket")
+		return errdefs.Errorf(errdefs.CodeRequest, "cannot allocate tty if runc will detach without setting console socket")
 	case !terminal && socket != "":
-		return oci.Errorf(oci.CodeRequest, "cannot use console socket if runc will not detach or allocate tty")
+		return errdefs.Errorf(errdefs.CodeRequest, "cannot use console socket if runc will not detach or allocate tty")
 	}
 	return nil
 }

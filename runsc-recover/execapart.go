@@ -12,7 +12,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -148,7 +148,7 @@ func readExecReport(cmd *exec.Cmd, in io.Reader) error {
 	switch {
 	case err != nil:
 		_ = cmd.Wait()
-		return oci.Errorf(oci.CodeInternal, "%s ended before the process ran: %s", execWaitName, cmd.ProcessState)
+		return errdefs.Errorf(errdefs.CodeInternal, "%s ended before the process ran: %s", execWaitName, cmd.ProcessState)
 	case report.Error != nil:
 		_ = cmd.Wait()
 		return report.Error

@@ -7,7 +7,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
 )
@@ -43,11 +43,11 @@ EXAMPLE:
 func failRequest(code int, message string) (control.FailRequest, error) {
 	switch {
 	case code < math.MinInt32 || code > math.MaxInt32:
-		return control.FailRequest{}, oci.Errorf(oci.CodeRequest, "--code %d doesn't fit 32 bits", code)
+		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--code %d doesn't fit 32 bits", code)
 	case len(message) > wire.MaxFailureMessage:
-		return control.FailRequest{}, oci.Errorf(oci.CodeRequest, "--message has %d bytes, at most %d", len(message), wire.MaxFailureMessage)
+		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message has %d bytes, at most %d", len(message), wire.MaxFailureMessage)
 	case !utf8.ValidString(message):
-		return control.FailRequest{}, oci.Errorf(oci.CodeRequest, "--message is not UTF-8")
+		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message is not UTF-8")
 	}
 	return control.FailRequest{Code: int32(code), Message: message}, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
@@ -28,7 +29,7 @@ EXAMPLE:
 			enc.SetIndent("", "    ")
 			defaults, err := policy.Parse(p.globals.recover)
 			if err != nil {
-				return oci.Errorf(oci.CodeRequest, "read recovery configuration: %w", err)
+				return errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 			}
 			return enc.Encode(describeFeatures(defaults))
 		},

@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -89,19 +89,19 @@ func (s *service) Wait(ctx context.Context) (control.ExitStatus, error) {
 
 // makeContainer puts a container below root whose supervisor is this process,
 // served by s unless that is nil.
-func makeContainer(t *testing.T, root, id string, status oci.Status, s control.Service) *oci.State {
+func makeContainer(t *testing.T, root, id string, status statedir.Status, s control.Service) *statedir.State {
 	t.Helper()
-	dir, lock, err := oci.MakeDir(root, id)
+	dir, lock, err := statedir.MakeDir(root, id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lock.Unlock()
-	self, err := oci.FindProcess(os.Getpid())
+	self, err := statedir.FindProcess(os.Getpid())
 	if err != nil {
 		t.Fatal(err)
 	}
-	state := &oci.State{
-		Version: oci.StateVersion, OCIVersion: "1.2.0", ID: id, Status: status,
+	state := &statedir.State{
+		Version: statedir.StateVersion, OCIVersion: "1.2.0", ID: id, Status: status,
 		Bundle: "/bundles/" + id, Rootfs: "/bundles/" + id + "/rootfs",
 		Created:     time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC),
 		Annotations: map[string]string{"key": "value"}, Owner: "root", Supervisor: self,

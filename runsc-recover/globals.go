@@ -10,7 +10,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 // recoverPrefix begins the name of each global option that sets a default of
@@ -31,7 +32,7 @@ type globals struct {
 
 func globalFlags() []cli.Flag {
 	flags := []cli.Flag{
-		&cli.StringFlag{Name: "root", Value: oci.DefaultRoot, Usage: "directory that holds the containers' state; best on a tmpfs"},
+		&cli.StringFlag{Name: "root", Value: statedir.DefaultRoot, Usage: "directory that holds the containers' state; best on a tmpfs"},
 		&cli.StringFlag{Name: "log", Usage: "append log lines to `FILE` (default: standard error)"},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "format of the log: text or json"},
 		&cli.BoolFlag{Name: "debug", Usage: "log what is done, too"},
@@ -85,7 +86,7 @@ func globalsOf(c *cli.Context) (globals, error) {
 // checkWord refuses an option's value that is none of the words.
 func checkWord(option, value string, words ...string) error {
 	if !slices.Contains(words, value) {
-		return oci.Errorf(oci.CodeRequest, "--%s is %q, allowed are %q", option, value, words)
+		return errdefs.Errorf(errdefs.CodeRequest, "--%s is %q, allowed are %q", option, value, words)
 	}
 	return nil
 }

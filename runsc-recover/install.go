@@ -11,7 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/install"
 )
 
@@ -100,7 +100,7 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 		rt.Args = append(rt.Args, "--network="+c.String("network"))
 	}
 	if _, err := policy.FromAnnotations(nil, config); err != nil {
-		return rt, oci.Errorf(oci.CodeRequest, "read recovery configuration: %w", err)
+		return rt, errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 	}
 	binary := c.String("binary")
 	if binary == "" {
@@ -115,7 +115,7 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 		return rt, fmt.Errorf("find --binary: %w", err)
 	}
 	if _, err := exec.LookPath(rt.Binary); err != nil {
-		return rt, oci.Errorf(oci.CodeRequest, "%s can't be executed: %w", rt.Binary, err)
+		return rt, errdefs.Errorf(errdefs.CodeRequest, "%s can't be executed: %w", rt.Binary, err)
 	}
 	return rt, nil
 }

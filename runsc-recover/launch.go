@@ -15,6 +15,8 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/runsc-recover/internal/supervisor"
 )
@@ -68,7 +70,7 @@ func readLaunchOptions(c *cli.Context) (launchOptions, error) {
 		keep:        c.Bool("keep"),
 	}
 	if o.preserveFDs < 0 {
-		return o, oci.Errorf(oci.CodeRequest, "--preserve-fds is %d", o.preserveFDs)
+		return o, errdefs.Errorf(errdefs.CodeRequest, "--preserve-fds is %d", o.preserveFDs)
 	}
 	for _, path := range []struct {
 		flag string
@@ -88,7 +90,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 	// Somebody who interrupts a creation gets it undone.
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
-	if err := oci.ValidateID(o.id); err != nil {
+	if err := statedir.ValidateID(o.id); err != nil {
 		return nil, nil, err
 	}
 	pl, err := p.findPlace(o)
@@ -121,7 +123,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 		ct, err = openContainer(p.globals.root, o.id)
 	}
 	if err != nil && ctx.Err() != nil {
-		err = oci.Errorf(oci.CodeInterrupted, "interrupted: %w", context.Cause(ctx))
+		err = errdefs.Errorf(errdefs.CodeInterrupted, "interrupted: %w", context.Cause(ctx))
 	}
 	if err != nil {
 		return nil, nil, pl.leave(err)
@@ -131,7 +133,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 
 // spawn starts the supervisor. The terminal of a container in the foreground
 // comes to this process.
-func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config policy.Config, dir oci.Dir, lock *oci.Lock, o launchOptions) (*os.File, error) {
+func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config policy.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*os.File, error) {
 	var l *consoleListener
 	socket := o.consoleSocket
 	if bundle.Spec.Process.Terminal && socket == "" {

@@ -8,7 +8,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 func (p *program) listCommand() *cli.Command {
@@ -54,15 +55,15 @@ func (p *program) list(o listOptions) error {
 // loadAll returns all containers by name. One that can't be read is named on
 // standard error, and doesn't hide the others.
 func (p *program) loadAll() ([]stateView, error) {
-	dirs, err := oci.ListDirs(p.globals.root)
+	dirs, err := statedir.ListDirs(p.globals.root)
 	if err != nil {
 		return nil, err
 	}
 	var all []stateView
 	for _, d := range dirs {
-		s, err := oci.LoadState(d)
+		s, err := statedir.LoadState(d)
 		switch {
-		case errors.Is(err, oci.ErrNotExist): // being created or deleted
+		case errors.Is(err, errdefs.ErrNotExist): // being created or deleted
 		case err != nil:
 			fmt.Fprintf(p.err, "load container %s: %v\n", d.ID(), err)
 		default:

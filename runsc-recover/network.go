@@ -5,7 +5,7 @@ import (
 	"slices"
 
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // networkAnnotation chooses a container's network stack.
@@ -17,7 +17,7 @@ const networkUsage = "network stack: sandbox (gVisor's own), host (the host's, o
 // was asked for.
 func checkNetwork(name, value string) error {
 	if words := []string{"sandbox", "none", "host"}; !slices.Contains(words, value) {
-		return oci.Errorf(oci.CodeRequest, "%s is %q, allowed are %q", name, value, words)
+		return errdefs.Errorf(errdefs.CodeRequest, "%s is %q, allowed are %q", name, value, words)
 	}
 	return nil
 }
@@ -30,7 +30,7 @@ func networkOf(annotations map[string]string, byDefault string) (string, error) 
 		return byDefault, nil
 	}
 	if err := checkNetwork(networkAnnotation, value); err != nil {
-		return "", oci.Errorf(oci.CodeAnnotation, "read configuration: %w", err)
+		return "", errdefs.Errorf(errdefs.CodeAnnotation, "read configuration: %w", err)
 	}
 	return value, nil
 }

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 )
 
 const (
@@ -59,7 +59,7 @@ func (ct *container) notifier() (*notifier, error) {
 // relay waits for the program to be ready and tells the manager so, with the
 // pid of the service's main process. It returns when that is done, or
 // supervisor has ended.
-func (n *notifier) relay(ctx context.Context, supervisor oci.Process, main int) error {
+func (n *notifier) relay(ctx context.Context, supervisor statedir.Process, main int) error {
 	defer n.in.Close()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

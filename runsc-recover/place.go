@@ -6,7 +6,10 @@ import (
 
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/oci"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cleanup"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // place is where a container is made: a new state directory, or that of a
@@ -14,10 +17,10 @@ import (
 type place struct {
 	id     string
 	bundle string
-	dir    oci.Dir
-	lock   *oci.Lock
+	dir    statedir.Dir
+	lock   *statedir.Lock
 	// before is the state of the container that is brought back; nil for none.
-	before *oci.State
+	before *statedir.State
 	// store is set when checkpoints outside the state directory are gone on
 	// from: they aren't this command's to remove.
 	store bool
@@ -30,8 +33,8 @@ func (p *program) findPlace(o launchOptions) (*place, error) {
 	if !o.fromStore {
 		return pl, nil
 	}
-	dir, err := oci.FindDir(p.globals.root, o.id)
-	if errors.Is(err, oci.ErrNotExist) {
+	dir, err := statedir.FindDir(p.globals.root, o.id)
+	if errors.Is(err, errdefs.ErrNotExist) {
 		return pl, nil
 	}
 	if err != nil {
@@ -41,7 +44,7 @@ func (p *program) findPlace(o launchOptions) (*place, error) {
 		return nil, err
 	}
 	pl.dir = dir
-	if pl.before, err = oci.LoadState(dir); err == nil {
+	if pl.before, err = statedir.LoadState(dir); err == nil {
 		err = checkStopped(pl.before)
 	}
 	if err != nil {
@@ -54,9 +57,9 @@ func (p *program) findPlace(o launchOptions) (*place, error) {
 	return pl, nil
 }
 
-func checkStopped(s *oci.State) error {
-	if status := s.CurrentStatus(); status != oci.StatusStopped {
-		return &oci.Error{Code: oci.CodeRunning, Message: fmt.Sprintf("container %s is %s", s.ID, status),
+func checkStopped(s *statedir.State) error {
+	if status := s.CurrentStatus(); status != statedir.StatusStopped {
+		return &errdefs.Error{Code: errdefs.CodeRunning, Message: fmt.Sprintf("container %s is %s", s.ID, status),
 			Next: "only one that has stopped can be brought back"}
 	}
 	return nil
@@ -70,7 +73,7 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (policy.Config, e
 	}
 	config, err := policy.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
 	if err != nil {
-		return config, oci.Errorf(oci.CodeAnnotation, "read recovery configuration: %w", err)
+		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
 	}
 	if !pl.store {
 		return config, nil
@@ -78,8 +81,8 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (policy.Config, e
 	if err := checkDurable(config); err != nil {
 		return config, err
 	}
-	if id := oci.ContainerDir(p.globals.root, pl.id); config.Store == "" || !supervisor.HasStore(id, config) {
-		return config, oci.ErrNotExist // nor its checkpoints
+	if id := statedir.ContainerDir(p.globals.root, pl.id); config.Store == "" || !HasStore(id, config) {
+		return config, errdefs.ErrNotExist // nor its checkpoints
 	}
 	return config, nil
 }
@@ -88,7 +91,7 @@ func checkDurable(c policy.Config) error {
 	if c.Durability == policy.DurabilityDisk && c.Enabled {
 		return nil
 	}
-	return &oci.Error{Code: oci.CodeCheckpointMissing, Message: "the container's checkpoints are not kept on disk",
+	return &errdefs.Error{Code: errdefs.CodeCheckpointMissing, Message: "the container's checkpoints are not kept on disk",
 		Next: "dev.runsc-recover.durability has to be disk before it runs"}
 }
 
@@ -98,20 +101,20 @@ func (pl *place) take(root string) (err error) {
 		if err := endSupervisor(pl.before); err != nil {
 			return err
 		}
-		return supervisor.Reset(pl.dir, pl.before)
+		return cleanup.Reset(pl.dir, pl.before)
 	}
-	pl.dir, pl.lock, err = oci.MakeDir(root, pl.id)
+	pl.dir, pl.lock, err = statedir.MakeDir(root, pl.id)
 	return err
 }
 
 // leave removes what a creation that failed has left, and returns why it
 // failed. A container that was to be brought back is as it was before.
 func (pl *place) leave(why error) error {
-	state, err := oci.LoadState(pl.dir)
+	state, err := statedir.LoadState(pl.dir)
 	if err != nil {
 		state = nil // it got no further
 	} else {
-		why = supervisor.ReadLimitHits(state.CgroupPaths).Explain(why)
+		why = cgroup.ReadLimitHits(state.CgroupPaths).Explain(why)
 	}
 	if err := endSupervisor(state); err != nil {
 		return errors.Join(why, err)
@@ -120,12 +123,12 @@ func (pl *place) leave(why error) error {
 		if state == nil {
 			state = pl.before
 		}
-		return errors.Join(why, supervisor.Reset(pl.dir, state), pl.before.Save(pl.dir))
+		return errors.Join(why, cleanup.Reset(pl.dir, state), pl.before.Save(pl.dir))
 	}
 	if state != nil && pl.store {
 		state.Policy.Store = ""
 	}
-	return errors.Join(why, supervisor.Cleanup(pl.dir, state))
+	return errors.Join(why, cleanup.Cleanup(pl.dir, state))
 }
 
 func (pl *place) unlock() {

@@ -14,7 +14,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 // maxProcess bounds what is read of a process file.
@@ -47,14 +48,14 @@ func readProcess(c *cli.Context, config string) (*specs.Process, error) {
 		return &p, checkProcess(&p)
 	}
 	if c.NArg() < 2 {
-		return nil, oci.Errorf(oci.CodeRequest, "process args cannot be empty")
+		return nil, errdefs.Errorf(errdefs.CodeRequest, "process args cannot be empty")
 	}
 	var spec specs.Spec
 	if err := readJSON(config, &spec); err != nil {
 		return nil, err
 	}
 	if spec.Process == nil {
-		return nil, oci.Errorf(oci.CodeConfigInvalid, "%s has no process", config)
+		return nil, errdefs.Errorf(errdefs.CodeConfigInvalid, "%s has no process", config)
 	}
 	p := spec.Process
 	p.Args = c.Args().Tail()
@@ -71,7 +72,7 @@ func readJSON(path string, v any) error {
 	}
 	defer f.Close()
 	if err := json.NewDecoder(io.LimitReader(f, maxProcess)).Decode(v); err != nil {
-		return oci.Errorf(oci.CodeConfigInvalid, "decode %s: %w", path, err)
+		return errdefs.Errorf(errdefs.CodeConfigInvalid, "decode %s: %w", path, err)
 	}
 	return nil
 }
@@ -94,7 +95,7 @@ func changeProcess(c *cli.Context, p *specs.Process) error {
 	}
 	for _, gid := range c.Int64Slice("additional-gids") {
 		if gid < 0 || gid > math.MaxUint32 {
-			return oci.Errorf(oci.CodeRequest, "additional-gids must be a positive number, not %d", gid)
+			return errdefs.Errorf(errdefs.CodeRequest, "additional-gids must be a positive number, not %d", gid)
 		}
 		p.User.AdditionalGids = append(p.User.AdditionalGids, uint32(gid))
 	}
@@ -124,14 +125,14 @@ func setUser(u *specs.User, s string) error {
 	uid, gid, hasGroup := strings.Cut(s, ":")
 	n, err := strconv.ParseUint(uid, 10, 32)
 	if err != nil {
-		return oci.Errorf(oci.CodeRequest, "parsing %s as int for uid failed: %w", uid, err)
+		return errdefs.Errorf(errdefs.CodeRequest, "parsing %s as int for uid failed: %w", uid, err)
 	}
 	u.UID = uint32(n)
 	if !hasGroup {
 		return nil
 	}
 	if n, err = strconv.ParseUint(gid, 10, 32); err != nil {
-		return oci.Errorf(oci.CodeRequest, "parsing %s as int for gid failed: %w", gid, err)
+		return errdefs.Errorf(errdefs.CodeRequest, "parsing %s as int for gid failed: %w", gid, err)
 	}
 	u.GID = uint32(n)
 	return nil
@@ -140,11 +141,11 @@ func setUser(u *specs.User, s string) error {
 func checkProcess(p *specs.Process) error {
 	switch {
 	case p.Cwd == "":
-		return oci.Errorf(oci.CodeRequest, "Cwd property must not be empty")
+		return errdefs.Errorf(errdefs.CodeRequest, "Cwd property must not be empty")
 	case !filepath.IsAbs(p.Cwd):
-		return oci.Errorf(oci.CodeRequest, "Cwd must be an absolute path")
+		return errdefs.Errorf(errdefs.CodeRequest, "Cwd must be an absolute path")
 	case len(p.Args) == 0 || p.Args[0] == "":
-		return oci.Errorf(oci.CodeRequest, "process args cannot be empty")
+		return errdefs.Errorf(errdefs.CodeRequest, "process args cannot be empty")
 	}
 	return nil
 }
@@ -156,7 +157,7 @@ func preservedFiles(n int) ([]*os.File, error) {
 		fd := 3 + i
 		name := fmt.Sprintf("/proc/self/fd/%d", fd)
 		if _, err := os.Stat(name); err != nil {
-			return nil, oci.Errorf(oci.CodeRequest, "unable to stat preserved-fd %d (of %d): %w", i, n, err)
+			return nil, errdefs.Errorf(errdefs.CodeRequest, "unable to stat preserved-fd %d (of %d): %w", i, n, err)
 		}
 		files = append(files, os.NewFile(uintptr(fd), name))
 	}
@@ -169,7 +170,7 @@ func writePidFile(path string, pid int) error {
 	if path == "" {
 		return nil
 	}
-	if err := oci.WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
+	if err := statedir.WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil

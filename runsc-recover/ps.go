@@ -13,7 +13,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -71,7 +72,7 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 		return writeJSON(p.out, hostPids(ct.state))
 	case len(o.psArgs) > 0:
 		return writeHostPS(ctx, p.out, hostPids(ct.state), o.psArgs)
-	case ct.state.CurrentStatus() == oci.StatusStopped:
+	case ct.state.CurrentStatus() == statedir.StatusStopped:
 		return writeProcesses(p.out, nil)
 	}
 	ps, err := ask(ctx, ct.client.Processes)
@@ -82,8 +83,8 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 }
 
 // hostPids are the host processes of the container, nil for a stopped one.
-func hostPids(s *oci.State) []int {
-	if s.CurrentStatus() == oci.StatusStopped {
+func hostPids(s *statedir.State) []int {
+	if s.CurrentStatus() == statedir.StatusStopped {
 		return nil
 	}
 	pids := []int{s.Supervisor.Pid}
@@ -141,7 +142,7 @@ func filterPS(out string, pids []int) (string, error) {
 	header, body, _ := strings.Cut(out, "\n")
 	column := slices.Index(strings.Fields(header), "PID")
 	if column < 0 {
-		return "", oci.Errorf(oci.CodeRequest, "couldn't find PID field in ps output")
+		return "", errdefs.Errorf(errdefs.CodeRequest, "couldn't find PID field in ps output")
 	}
 	var kept strings.Builder
 	kept.WriteString(header + "\n")

@@ -8,7 +8,7 @@ import (
 	"os"
 	"strings"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // reporter is where a command's errors and log lines go: into the log file,
@@ -52,7 +52,7 @@ func (r *reporter) fail(err error) {
 		return
 	}
 	var attrs []any
-	if e, ok := errors.AsType[*oci.Error](err); ok {
+	if e, ok := errors.AsType[*errdefs.Error](err); ok {
 		attrs = []any{"code", e.Code}
 	}
 	r.log.Error(text, attrs...)

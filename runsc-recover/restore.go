@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 func (p *program) restoreCommand() *cli.Command {
@@ -47,7 +47,7 @@ EXIT STATUS:
 				return err
 			}
 			if c.Bool("lazy-pages") {
-				return oci.Errorf(oci.CodeUnsupported, "--lazy-pages is not supported")
+				return errdefs.Errorf(errdefs.CodeUnsupported, "--lazy-pages is not supported")
 			}
 			o, err := readLaunchOptions(c)
 			if err != nil {
@@ -56,9 +56,9 @@ EXIT STATUS:
 			o.fromStore, o.fromSeq = c.Bool("from-store"), checkpoint.Seq(c.Uint64("checkpoint"))
 			switch {
 			case o.fromStore && o.imagePath != "":
-				return oci.Errorf(oci.CodeRequest, "--from-store and --image-path exclude each other")
+				return errdefs.Errorf(errdefs.CodeRequest, "--from-store and --image-path exclude each other")
 			case !o.fromStore && c.IsSet("checkpoint"):
-				return oci.Errorf(oci.CodeRequest, "--checkpoint goes with --from-store")
+				return errdefs.Errorf(errdefs.CodeRequest, "--checkpoint goes with --from-store")
 			case !o.fromStore:
 				if o.imagePath, err = findImage(o.imagePath); err != nil {
 					return err
@@ -79,7 +79,7 @@ func findImage(path string) (string, error) {
 		return "", fmt.Errorf("find image: %w", err)
 	}
 	if fi, err := os.Stat(path); err != nil || !fi.IsDir() {
-		return "", oci.Errorf(oci.CodeCheckpointMissing, "image %s is not a directory", path)
+		return "", errdefs.Errorf(errdefs.CodeCheckpointMissing, "image %s is not a directory", path)
 	}
 	return path, nil
 }

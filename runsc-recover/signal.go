@@ -6,7 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // The real-time signals as programs see them: glibc keeps the first two.
@@ -55,5 +55,5 @@ func realTimeSignal(name string) (int, bool) {
 }
 
 func unknownSignal(s string) error {
-	return oci.Errorf(oci.CodeRequest, "unknown signal %q", s)
+	return errdefs.Errorf(errdefs.CodeRequest, "unknown signal %q", s)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 func (p *program) specCommand() *cli.Command {
@@ -42,7 +43,7 @@ func writeSpec(path string, spec *specs.Spec) error {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
 	if errors.Is(err, os.ErrExist) {
-		return oci.Errorf(oci.CodeExists, "file %s exists, remove it first", path)
+		return errdefs.Errorf(errdefs.CodeExists, "file %s exists, remove it first", path)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s: %w", oci.ConfigFile, err)

@@ -5,8 +5,9 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 func (p *program) startCommand() *cli.Command {
@@ -46,17 +47,17 @@ func (p *program) start(ctx context.Context, id string) error {
 // too small for it.
 func (ct *container) start(ctx context.Context) error {
 	err := call(ctx, ct.client.Start)
-	return supervisor.ReadLimitHits(ct.state.CgroupPaths).Explain(err)
+	return cgroup.ReadLimitHits(ct.state.CgroupPaths).Explain(err)
 }
 
-func checkStart(s oci.Status) error {
+func checkStart(s statedir.Status) error {
 	switch s {
-	case oci.StatusCreated:
+	case statedir.StatusCreated:
 		return nil
-	case oci.StatusStopped:
-		return oci.Errorf(oci.CodeNotCreated, "cannot start a container that has stopped")
-	case oci.StatusRunning:
-		return oci.Errorf(oci.CodeNotCreated, "cannot start an already running container")
+	case statedir.StatusStopped:
+		return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start a container that has stopped")
+	case statedir.StatusRunning:
+		return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start an already running container")
 	}
-	return oci.Errorf(oci.CodeNotCreated, "cannot start a container in the %s state", s)
+	return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start a container in the %s state", s)
 }

@@ -6,9 +6,8 @@ import (
 	"slices"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
-	"runsc-recover/runsc-recover/internal/supervisor"
 )
 
 // keeper looks after the checkpoints of a container: its supervisor, or the
@@ -25,7 +24,7 @@ func (p *program) withKeeper(ctx context.Context, id string, f func(context.Cont
 	if err != nil {
 		return err
 	}
-	if ct.state.CurrentStatus() != oci.StatusStopped {
+	if ct.state.CurrentStatus() != statedir.StatusStopped {
 		err = call(ctx, func(ctx context.Context) error { return f(ctx, ct.client) })
 		if !isStopped(err) {
 			return err
@@ -36,7 +35,7 @@ func (p *program) withKeeper(ctx context.Context, id string, f func(context.Cont
 		return err
 	}
 	defer lock.Unlock()
-	s, err := supervisor.OpenStore(ct.dir, ct.state.Policy, gvisorVersion())
+	s, err := OpenStore(ct.dir, ct.state.Policy, gvisorVersion())
 	if err != nil {
 		return control.Classify(err)
 	}

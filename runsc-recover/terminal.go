@@ -14,7 +14,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // drainTime bounds how long output is waited for after a process's end, when
@@ -120,11 +120,11 @@ func (c *consoleListener) receive() (*os.File, error) {
 	}
 	msgs, err := unix.ParseSocketControlMessage(oob[:oobn])
 	if err != nil || len(msgs) != 1 {
-		return nil, errors.Join(oci.Errorf(oci.CodeInternal, "receive terminal: no descriptor came"), err)
+		return nil, errors.Join(errdefs.Errorf(errdefs.CodeInternal, "receive terminal: no descriptor came"), err)
 	}
 	fds, err := unix.ParseUnixRights(&msgs[0])
 	if err != nil || len(fds) != 1 {
-		return nil, errors.Join(oci.Errorf(oci.CodeInternal, "receive terminal: no descriptor came"), err)
+		return nil, errors.Join(errdefs.Errorf(errdefs.CodeInternal, "receive terminal: no descriptor came"), err)
 	}
 	defer unix.Close(fds[0])
 	return pollable(fds[0], string(name[:n]))

@@ -13,7 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // maxResources bounds what is read of a resources file.
@@ -137,7 +137,7 @@ func readResources(c *cli.Context, stdin io.Reader) (specs.LinuxResources, error
 		}
 		v, err := l.parse(c.String(l.name))
 		if err != nil {
-			return r, oci.Errorf(oci.CodeRequest, "invalid value for %s: %w", l.name, err)
+			return r, errdefs.Errorf(errdefs.CodeRequest, "invalid value for %s: %w", l.name, err)
 		}
 		l.set(&r, v)
 	}
@@ -146,7 +146,7 @@ func readResources(c *cli.Context, stdin io.Reader) (specs.LinuxResources, error
 
 func decodeResources(in io.Reader) (r specs.LinuxResources, err error) {
 	if err := json.NewDecoder(io.LimitReader(in, maxResources)).Decode(&r); err != nil {
-		return r, oci.Errorf(oci.CodeRequest, "decode resources: %w", err)
+		return r, errdefs.Errorf(errdefs.CodeRequest, "decode resources: %w", err)
 	}
 	return r, nil
 }

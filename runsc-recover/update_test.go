@@ -7,7 +7,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 )
 
 func TestParseLimit(t *testing.T) {
@@ -67,7 +67,7 @@ func TestEveryLimitIsSet(t *testing.T) {
 func TestUpdateReadsResources(t *testing.T) {
 	root := t.TempDir()
 	s := &service{}
-	makeContainer(t, root, "web", oci.StatusRunning, s)
+	makeContainer(t, root, "web", statedir.StatusRunning, s)
 	got := commandWith(t, `{"memory":{"limit":5},"pids":{"limit":6}}`, "--root", root, "update", "--resources", "-", "web")
 	if got.status != 0 || len(s.asked) != 1 || s.asked[0] != "update 5 6" {
 		t.Errorf("%+v, asked %q", got, s.asked)

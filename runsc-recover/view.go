@@ -11,7 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 )
 
 // The output formats of commands that list or show something.
@@ -28,7 +29,7 @@ func formatFlag() cli.Flag {
 func formatOf(c *cli.Context) (string, error) {
 	f := c.String("format")
 	if f != formatTable && f != formatJSON {
-		return "", oci.Errorf(oci.CodeRequest, "invalid format option %q, allowed are table and json", f)
+		return "", errdefs.Errorf(errdefs.CodeRequest, "invalid format option %q, allowed are table and json", f)
 	}
 	return f, nil
 }
@@ -48,20 +49,20 @@ type stateView struct {
 	Version     string            `json:"ociVersion"`
 	ID          string            `json:"id"`
 	Pid         int               `json:"pid"`
-	Status      oci.Status        `json:"status"`
+	Status      statedir.Status   `json:"status"`
 	Bundle      string            `json:"bundle"`
 	Rootfs      string            `json:"rootfs"`
 	Created     time.Time         `json:"created"`
 	Annotations map[string]string `json:"annotations,omitempty"`
 	Owner       string            `json:"owner"`
 	// Standby is there while there is a container to recover.
-	Standby *oci.Standby `json:"standby,omitempty"`
+	Standby *statedir.Standby `json:"standby,omitempty"`
 	// CheckpointError says why no checkpoint can be taken at the moment.
 	CheckpointError string `json:"checkpointError,omitempty"`
 }
 
 // viewOf shows a state, with the status that it has now.
-func viewOf(s *oci.State) stateView {
+func viewOf(s *statedir.State) stateView {
 	status := s.CurrentStatus()
 	spec := s.Spec(status)
 	v := stateView{
@@ -75,11 +76,11 @@ func viewOf(s *oci.State) stateView {
 		Annotations: s.Annotations,
 		Owner:       s.Owner,
 	}
-	if status == oci.StatusStopped {
+	if status == statedir.StatusStopped {
 		return v
 	}
 	v.CheckpointError = s.CheckpointError
-	if s.Standby != (oci.Standby{}) {
+	if s.Standby != (statedir.Standby{}) {
 		v.Standby = &s.Standby
 	}
 	return v

@@ -18,6 +18,8 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -60,9 +62,9 @@ func someCheckpoints() []control.CheckpointEntry {
 func TestGoldenViews(t *testing.T) {
 	created := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
 	states := []stateView{
-		{Version: "1.2.0", ID: "web", Pid: 4242, Status: oci.StatusRunning, Bundle: "/bundles/web", Rootfs: "/bundles/web/rootfs", Created: created, Annotations: map[string]string{"a": "b"}, Owner: "root",
-			Standby: &oci.Standby{Kind: "warm", Since: created, Generation: 2, Reason: "as configured"}},
-		{Version: "1.2.0", ID: "a-rather-long-container-id", Status: oci.StatusStopped, Bundle: "/b", Rootfs: "/b/r", Created: created, Owner: "#1234"},
+		{Version: "1.2.0", ID: "web", Pid: 4242, Status: statedir.StatusRunning, Bundle: "/bundles/web", Rootfs: "/bundles/web/rootfs", Created: created, Annotations: map[string]string{"a": "b"}, Owner: "root",
+			Standby: &statedir.Standby{Kind: "warm", Since: created, Generation: 2, Reason: "as configured"}},
+		{Version: "1.2.0", ID: "a-rather-long-container-id", Status: statedir.StatusStopped, Bundle: "/b", Rootfs: "/b/r", Created: created, Owner: "#1234"},
 	}
 	processes := []control.Process{{PID: 1, UID: 0, TTY: "?", STime: "03:04", Time: "20ms", Cmd: "sh"}, {PID: 23, PPID: 1, UID: 4000000, TTY: "", STime: "03:05", Time: "0s", Cmd: "x\x1b[2J"}}
 	for name, write := range map[string]func(b *bytes.Buffer) error{
@@ -142,8 +144,8 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 // TestStateAndList goes through a state directory.
 func TestStateAndList(t *testing.T) {
 	root := t.TempDir()
-	state := makeContainer(t, root, "web", oci.StatusRunning, nil)
-	makeContainer(t, root, "db", oci.StatusStopped, nil)
+	state := makeContainer(t, root, "web", statedir.StatusRunning, nil)
+	makeContainer(t, root, "db", statedir.StatusStopped, nil)
 	if err := os.Mkdir(root+"/half", 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +158,7 @@ func TestStateAndList(t *testing.T) {
 	if err := json.Unmarshal([]byte(command(t, root, "list", "--format=json").out), &views); err != nil || len(views) != 2 || views[0].Pid != 0 || views[1].Pid != state.Supervisor.Pid {
 		t.Errorf("list --format=json: %+v, %v", views, err)
 	}
-	if err := os.WriteFile(oci.ContainerDir(root, "db").StateFile(), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(statedir.ContainerDir(root, "db").StateFile(), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if got := command(t, root, "list", "-q"); got.status != 0 || got.out != "web\n" || !strings.Contains(got.errout, "load container db") {
@@ -165,18 +167,18 @@ func TestStateAndList(t *testing.T) {
 }
 
 func TestHostPids(t *testing.T) {
-	s := makeContainer(t, t.TempDir(), "web", oci.StatusRunning, nil)
-	init, err := oci.FindProcess(1)
+	s := makeContainer(t, t.TempDir(), "web", statedir.StatusRunning, nil)
+	init, err := statedir.FindProcess(1)
 	if err != nil {
 		t.Fatal(err)
 	}
 	gone := init
 	gone.StartTime++
-	s.Generations = []oci.Generation{{Processes: []oci.Process{gone, init}}, {Processes: []oci.Process{init}}}
+	s.Generations = []statedir.Generation{{Processes: []statedir.Process{gone, init}}, {Processes: []statedir.Process{init}}}
 	if got, want := hostPids(s), []int{s.Supervisor.Pid, 1}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	s.Status = oci.StatusStopped
+	s.Status = statedir.StatusStopped
 	if got := hostPids(s); got != nil {
 		t.Errorf("stopped: %v", got)
 	}
@@ -196,7 +198,7 @@ func TestFilterPS(t *testing.T) {
 }
 
 func TestStreamEvents(t *testing.T) {
-	over := &control.Error{Code: oci.CodeSupervisorGone}
+	over := &control.Error{Code: errdefs.CodeSupervisorGone}
 	failure := errors.New("no cgroup")
 	for _, c := range []struct {
 		name  string
@@ -262,7 +264,7 @@ func TestCompletion(t *testing.T) {
 		t.Errorf("bash: %v: %s", err, out)
 	}
 	root := t.TempDir()
-	makeContainer(t, root, "web", oci.StatusStopped, nil)
+	makeContainer(t, root, "web", statedir.StatusStopped, nil)
 	if got := command(t, root, "kill", "--generate-bash-completion"); !slices.Contains(strings.Fields(got.out), "web") {
 		t.Errorf("ids: %+v", got)
 	}

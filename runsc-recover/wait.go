@@ -5,7 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 )
 
@@ -61,11 +62,11 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 // wait returns how the container ended, once it has.
 func (ct *container) wait(ctx context.Context) (control.ExitStatus, error) {
 	exit, err := ct.client.Wait(ctx)
-	if oci.CodeOf(err) != oci.CodeSupervisorGone {
+	if errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
 		return exit, err
 	}
 	// It may have ended between our reading of the state and the question.
-	state, err := oci.LoadState(ct.dir)
+	state, err := statedir.LoadState(ct.dir)
 	if err != nil {
 		return control.ExitStatus{}, err
 	}

@@ -19,7 +19,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	recovery "runsc-recover/sdk/go"
+	"runsc-recover/sdk/go"
 )
 
 const (

@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	recovery "runsc-recover/sdk/go"
+	"runsc-recover/sdk/go"
 )
 
 func TestCancelledJobIsNotBegun(t *testing.T) {

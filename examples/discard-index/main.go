@@ -12,7 +12,7 @@ import (
 	"log"
 	"sync"
 
-	recovery "runsc-recover/sdk/go"
+	"runsc-recover/sdk/go"
 )
 
 const (

@@ -17,7 +17,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // Client speaks to the supervisor behind one control socket. Its methods are
@@ -185,7 +185,7 @@ func (c *Client) call(ctx context.Context, method, path string, in, out any) err
 func decodeError(r io.Reader, status string) error {
 	var e Error
 	if err := decode(r, &e); err != nil || e.Code == "" {
-		return oci.Errorf(oci.CodeInternal, "supervisor answered %s", status)
+		return errdefs.Errorf(errdefs.CodeInternal, "supervisor answered %s", status)
 	}
 	return &e
 }
@@ -210,7 +210,7 @@ func (c *Client) do(ctx context.Context, method, path string, body io.Reader) (*
 	case err == nil:
 		return resp, nil
 	case ctx.Err() != nil:
-		return nil, &Error{Code: oci.CodeTimeout, Message: "supervisor didn't answer in time", Err: ctx.Err()}
+		return nil, &Error{Code: errdefs.CodeTimeout, Message: "supervisor didn't answer in time", Err: ctx.Err()}
 	case connected || gone(err):
 		return nil, supervisorGone(err)
 	}
@@ -228,5 +228,5 @@ func gone(err error) bool {
 }
 
 func supervisorGone(err error) error {
-	return &Error{Code: oci.CodeSupervisorGone, Message: "container's supervisor is gone", Next: "delete the container", Err: err}
+	return &Error{Code: errdefs.CodeSupervisorGone, Message: "container's supervisor is gone", Next: "delete the container", Err: err}
 }

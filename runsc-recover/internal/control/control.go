@@ -13,7 +13,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 )
 
 // Service is what a supervisor does for commands. Methods wait, bounded by
@@ -63,7 +63,7 @@ type State struct {
 	// when it could.
 	CheckpointError string `json:"checkpoint_error,omitempty"`
 	// Standby is the sandbox kept ready for the next recovery.
-	Standby oci.Standby `json:"standby"`
+	Standby statedir.Standby `json:"standby"`
 }
 
 // SignalRequest asks for a signal to the first process, or to all.

@@ -16,7 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // fake is a Service that notes what it was asked and answers with err, or with
@@ -135,7 +135,7 @@ func TestRoundTrip(t *testing.T) {
 	service := reflect.TypeFor[Service]()
 	for i := range service.NumMethod() {
 		name := service.Method(i).Name
-		for _, failure := range []error{nil, fmt.Errorf("kill it: %w", oci.ErrNotRunning), &Error{Code: oci.CodeUnsavable, Message: "holds a raw socket", Next: "close it"}} {
+		for _, failure := range []error{nil, fmt.Errorf("kill it: %w", errdefs.ErrNotRunning), &Error{Code: errdefs.CodeUnsavable, Message: "holds a raw socket", Next: "close it"}} {
 			t.Run(fmt.Sprintf("%s/%v", name, failure), func(t *testing.T) {
 				local, remote := &fake{err: failure}, &fake{err: failure}
 				client, _ := serve(t, remote)
@@ -156,10 +156,10 @@ func TestRoundTrip(t *testing.T) {
 
 func checkError(t *testing.T, got, want error) {
 	t.Helper()
-	if got == nil || got.Error() != want.Error() || oci.CodeOf(got) != oci.CodeOf(want) {
-		t.Errorf("error %v (code %s), want %v (code %s)", got, oci.CodeOf(got), want, oci.CodeOf(want))
+	if got == nil || got.Error() != want.Error() || errdefs.CodeOf(got) != errdefs.CodeOf(want) {
+		t.Errorf("error %v (code %s), want %v (code %s)", got, errdefs.CodeOf(got), want, errdefs.CodeOf(want))
 	}
-	if errors.Is(want, oci.ErrNotRunning) != errors.Is(got, oci.ErrNotRunning) {
+	if errors.Is(want, errdefs.ErrNotRunning) != errors.Is(got, errdefs.ErrNotRunning) {
 		t.Errorf("errors.Is differs for %v", got)
 	}
 }
@@ -167,14 +167,14 @@ func checkError(t *testing.T, got, want error) {
 func TestClassify(t *testing.T) {
 	for _, c := range []struct {
 		err  error
-		code oci.Code
+		code errdefs.Code
 	}{
-		{fmt.Errorf("open 3: %w", checkpoint.ErrNotFound), oci.CodeCheckpointMissing},
-		{checkpoint.ErrDamaged, oci.CodeCheckpointDamaged},
-		{checkpoint.ErrFull, oci.CodeStoreFull},
-		{context.DeadlineExceeded, oci.CodeTimeout},
-		{errors.New("odd"), oci.CodeInternal},
-		{fmt.Errorf("a: %w", &Error{Code: oci.CodeHook, Message: "m", Next: "n"}), oci.CodeHook},
+		{fmt.Errorf("open 3: %w", checkpoint.ErrNotFound), errdefs.CodeCheckpointMissing},
+		{checkpoint.ErrDamaged, errdefs.CodeCheckpointDamaged},
+		{checkpoint.ErrFull, errdefs.CodeStoreFull},
+		{context.DeadlineExceeded, errdefs.CodeTimeout},
+		{errors.New("odd"), errdefs.CodeInternal},
+		{fmt.Errorf("a: %w", &Error{Code: errdefs.CodeHook, Message: "m", Next: "n"}), errdefs.CodeHook},
 	} {
 		got := Classify(c.err)
 		if got.Code != c.code || got.Error() != c.err.Error() {
@@ -252,8 +252,8 @@ func TestSupervisorGone(t *testing.T) {
 		}
 	}()
 	for _, path := range []string{filepath.Join(dir, "missing"), filepath.Join(dir, "no", "dir"), stale, dying} {
-		if _, err := NewClient(path).State(t.Context()); oci.CodeOf(err) != oci.CodeSupervisorGone {
-			t.Errorf("%s: error %v, code %s", filepath.Base(path), err, oci.CodeOf(err))
+		if _, err := NewClient(path).State(t.Context()); errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
+			t.Errorf("%s: error %v, code %s", filepath.Base(path), err, errdefs.CodeOf(err))
 		}
 	}
 }
@@ -267,7 +267,7 @@ func TestClientGivesUp(t *testing.T) {
 	defer l.Close() // accepts by the kernel's backlog, and stays silent
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := NewClient(path).State(ctx); oci.CodeOf(err) != oci.CodeTimeout {
-		t.Errorf("error %v, code %s", err, oci.CodeOf(err))
+	if _, err := NewClient(path).State(ctx); errdefs.CodeOf(err) != errdefs.CodeTimeout {
+		t.Errorf("error %v, code %s", err, errdefs.CodeOf(err))
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"net/http"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // Error is an error that keeps its stable code across the socket. The codes
 // are package oci's: one table for all that a user meets.
-type Error = oci.Error
+type Error = errdefs.Error
 
 // Classify gives err the code under which it crosses the socket. It returns
 // nil for nil.
@@ -27,26 +27,26 @@ func Classify(err error) *Error {
 }
 
 // codeFor maps the errors of other packages that have no code of their own.
-func codeFor(err error) oci.Code {
+func codeFor(err error) errdefs.Code {
 	for _, m := range []struct {
 		err  error
-		code oci.Code
+		code errdefs.Code
 	}{
-		{checkpoint.ErrNotFound, oci.CodeCheckpointMissing},
-		{checkpoint.ErrDamaged, oci.CodeCheckpointDamaged},
-		{checkpoint.ErrVersion, oci.CodeCheckpointVersion},
-		{checkpoint.ErrFull, oci.CodeStoreFull},
-		{checkpoint.ErrLimit, oci.CodeStoreLimit},
-		{checkpoint.ErrReadOnly, oci.CodeStoreReadOnly},
-		{checkpoint.ErrClosed, oci.CodeNotRunning},
-		{context.DeadlineExceeded, oci.CodeTimeout},
-		{context.Canceled, oci.CodeTimeout},
+		{checkpoint.ErrNotFound, errdefs.CodeCheckpointMissing},
+		{checkpoint.ErrDamaged, errdefs.CodeCheckpointDamaged},
+		{checkpoint.ErrVersion, errdefs.CodeCheckpointVersion},
+		{checkpoint.ErrFull, errdefs.CodeStoreFull},
+		{checkpoint.ErrLimit, errdefs.CodeStoreLimit},
+		{checkpoint.ErrReadOnly, errdefs.CodeStoreReadOnly},
+		{checkpoint.ErrClosed, errdefs.CodeNotRunning},
+		{context.DeadlineExceeded, errdefs.CodeTimeout},
+		{context.Canceled, errdefs.CodeTimeout},
 	} {
 		if errors.Is(err, m.err) {
 			return m.code
 		}
 	}
-	return oci.CodeInternal
+	return errdefs.CodeInternal
 }
 
 // withoutNext is err's text without the advice, which travels by itself.
@@ -62,19 +62,19 @@ func withoutNext(err error, e *Error) string {
 }
 
 // statusOf is the HTTP status of a code.
-func statusOf(c oci.Code) int {
+func statusOf(c errdefs.Code) int {
 	switch c {
-	case oci.CodeRequest:
+	case errdefs.CodeRequest:
 		return http.StatusBadRequest
-	case oci.CodeNotFound, oci.CodeCheckpointMissing:
+	case errdefs.CodeNotFound, errdefs.CodeCheckpointMissing:
 		return http.StatusNotFound
-	case oci.CodeNotRunning, oci.CodeRunning, oci.CodePaused, oci.CodeNotPaused, oci.CodeNotCreated, oci.CodeUnsavable, oci.CodeRecoveryOff:
+	case errdefs.CodeNotRunning, errdefs.CodeRunning, errdefs.CodePaused, errdefs.CodeNotPaused, errdefs.CodeNotCreated, errdefs.CodeUnsavable, errdefs.CodeRecoveryOff:
 		return http.StatusConflict
-	case oci.CodeStoreFull, oci.CodeStoreLimit, oci.CodeStoreReadOnly:
+	case errdefs.CodeStoreFull, errdefs.CodeStoreLimit, errdefs.CodeStoreReadOnly:
 		return http.StatusInsufficientStorage
-	case oci.CodeTimeout:
+	case errdefs.CodeTimeout:
 		return http.StatusGatewayTimeout
-	case oci.CodeUnsupported:
+	case errdefs.CodeUnsupported:
 		return http.StatusNotImplemented
 	}
 	return http.StatusInternalServerError

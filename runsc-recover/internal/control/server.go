@@ -17,7 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // NewServer returns the HTTP server for s, with its limits set.
@@ -146,7 +146,7 @@ func onSeq(mux *http.ServeMux, pattern string, call func(context.Context, checkp
 }
 
 func badRequest(format string, args ...any) *Error {
-	return &Error{Code: oci.CodeRequest, Message: fmt.Sprintf(format, args...)}
+	return &Error{Code: errdefs.CodeRequest, Message: fmt.Sprintf(format, args...)}
 }
 
 // decode reads exactly one JSON value without unknown members.

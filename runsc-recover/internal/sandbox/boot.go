@@ -17,6 +17,8 @@ import (
 
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/supervisor"
 	"runsc-recover/sentry/agent"
 )
@@ -65,7 +67,7 @@ func (b *Booter) Boot(ctx context.Context, opts supervisor.BootOptions) (supervi
 	}
 	// gVisor looks at it where nobody hears of what it finds.
 	if err := specutils.ValidateSpec(spec, conf); err != nil {
-		return nil, oci.Errorf(oci.CodeUnsupported, "gVisor can't run what %s asks for: %w", oci.ConfigFile, err)
+		return nil, errdefs.Errorf(errdefs.CodeUnsupported, "gVisor can't run what %s asks for: %w", oci.ConfigFile, err)
 	}
 	c, err := container.New(conf, container.Args{
 		ID:        opts.ID,
@@ -159,7 +161,7 @@ func (b *Booter) configure(opts supervisor.BootOptions, spec *specs.Spec, agentE
 		DebugDir:      b.LogDir,
 		Rootless:      b.Rootless,
 		Unwatched:     c.Tracking == policy.TrackingContents,
-		HostSockets:   supervisor.ReachesSockets(spec),
+		HostSockets:   specconv.ReachesSockets(spec),
 		PodInitConfig: path,
 	})
 }

@@ -7,7 +7,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/sentry/agent"
 )
 
@@ -55,8 +55,8 @@ func adaptAction(a specs.LinuxSeccompAction, errno *uint) (specs.LinuxSeccompAct
 	case specs.ActAllow, specs.ActKill, specs.ActTrap, specs.ActTrace:
 		return a, nil
 	}
-	return "", &oci.Error{
-		Code:    oci.CodeUnsupported,
+	return "", &errdefs.Error{
+		Code:    errdefs.CodeUnsupported,
 		Message: fmt.Sprintf("linux.seccomp: gVisor has no action %s", a),
 		Next:    "take it out of the profile",
 	}

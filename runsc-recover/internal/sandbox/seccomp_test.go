@@ -7,7 +7,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 func TestAdaptSeccomp(t *testing.T) {
@@ -43,7 +43,7 @@ func TestAdaptSeccomp(t *testing.T) {
 		{DefaultAction: specs.ActNotify},
 		{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{rule("SCMP_ACT_DANCE", nil, "x")}},
 	} {
-		if got, err := adaptSeccomp(bad); oci.CodeOf(err) != oci.CodeUnsupported {
+		if got, err := adaptSeccomp(bad); errdefs.CodeOf(err) != errdefs.CodeUnsupported {
 			t.Errorf("%+v: %+v, %v", bad, got, err)
 		}
 	}

@@ -7,8 +7,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
 
@@ -32,11 +33,11 @@ func (e *Engine) takeUp() error {
 	if e.ckpt.problem != "" {
 		return fmt.Errorf("read checkpoints to go on from: %s", e.ckpt.problem)
 	}
-	episodes, err := LoadEpisodes(e.opts.EpisodesFile)
+	episodes, err := episode.Load(e.opts.EpisodesFile)
 	if err != nil {
 		return err
 	}
-	e.journal.takeUp(episodes, time.Now())
+	e.journal.TakeUp(episodes, time.Now())
 	head, err := resumePoint(e.opts.Resume.Seq, e.ckpt.manifests, episodes)
 	if err != nil {
 		return err
@@ -58,11 +59,11 @@ func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes
 	}
 	switch {
 	case asked != 0 && !bySeq[asked]:
-		return 0, oci.Errorf(oci.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, asked)
+		return 0, errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, asked)
 	case asked != 0:
 		return asked, nil
 	case len(manifests) == 0:
-		return 0, oci.Errorf(oci.CodeCheckpointMissing, "there is no checkpoint to go on from")
+		return 0, errdefs.Errorf(errdefs.CodeCheckpointMissing, "there is no checkpoint to go on from")
 	}
 	newest := manifests[len(manifests)-1]
 	for i := len(episodes) - 1; i >= 0; i-- {

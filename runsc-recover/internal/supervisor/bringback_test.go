@@ -7,7 +7,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/store"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
@@ -25,18 +25,18 @@ func TestResumePoint(t *testing.T) {
 		manifests []checkpoint.Manifest
 		episodes  []control.Episode
 		want      checkpoint.Seq
-		code      oci.Code
+		code      errdefs.Code
 	}{
 		"the newest":                      {manifests: manifests, want: 8},
 		"the one asked for":               {asked: 5, manifests: manifests, episodes: went(3, 90), want: 5},
-		"one that isn't there":            {asked: 4, manifests: manifests, code: oci.CodeCheckpointMissing},
-		"none":                            {code: oci.CodeCheckpointMissing},
+		"one that isn't there":            {asked: 4, manifests: manifests, code: errdefs.CodeCheckpointMissing},
+		"none":                            {code: errdefs.CodeCheckpointMissing},
 		"a recovery went back since":      {manifests: manifests, episodes: went(5, 90), want: 5},
 		"a recovery went back before":     {manifests: manifests, episodes: went(5, 70), want: 8},
 		"a recovery, its checkpoint gone": {manifests: manifests, episodes: went(4, 90), want: 8},
 	} {
 		got, err := resumePoint(c.asked, c.manifests, c.episodes)
-		if got != c.want || c.code != "" && oci.CodeOf(err) != c.code || c.code == "" && err != nil {
+		if got != c.want || c.code != "" && errdefs.CodeOf(err) != c.code || c.code == "" && err != nil {
 			t.Errorf("%s: %d, %v", what, got, err)
 		}
 	}

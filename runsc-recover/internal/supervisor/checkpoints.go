@@ -9,7 +9,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/sentry/wire"
 )
 
@@ -119,7 +119,7 @@ func (c *checkpoints) abort() {
 func (c *checkpoints) stop() {
 	c.abort()
 	for _, r := range c.operator {
-		r <- operatorResult{err: oci.ErrNotRunning}
+		r <- operatorResult{err: errdefs.ErrNotRunning}
 	}
 	c.operator = nil
 }
@@ -173,7 +173,7 @@ func (e *Engine) operatorCheckpoint(ctx context.Context) (checkpoint.Manifest, e
 	_, err := ask(ctx, e, func() (struct{}, error) {
 		switch {
 		case !e.begun || e.exit != nil:
-			return struct{}{}, oci.ErrNotRunning
+			return struct{}{}, errdefs.ErrNotRunning
 		case !e.opts.Config.Enabled:
 			return struct{}{}, e.rejected([]string{"recovery is not enabled"})
 		}
@@ -188,7 +188,7 @@ func (e *Engine) operatorCheckpoint(ctx context.Context) (checkpoint.Manifest, e
 	case r := <-reply:
 		return r.manifest, unsavable(r.err)
 	case <-e.over:
-		return checkpoint.Manifest{}, oci.ErrNotRunning
+		return checkpoint.Manifest{}, errdefs.ErrNotRunning
 	case <-ctx.Done():
 		return checkpoint.Manifest{}, ctx.Err()
 	}
@@ -328,7 +328,7 @@ func (e *Engine) checkpointFailed(t *takenCheckpoint, err error) {
 	c := &e.ckpt
 	c.running = nil
 	c.failures++
-	e.setProblem(bound(err.Error(), wire.MaxFailureMessage))
+	e.setProblem(wire.BoundText(err.Error(), wire.MaxFailureMessage))
 	e.log.Warn("checkpoint", "error", err, "failures", c.failures)
 	e.answerProgram(t.gen, t.program, err)
 	for _, r := range t.operator {

@@ -7,7 +7,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/sentry/wire"
 )
 
 // madeCopy is a copy that was made for a recovery, and what it was made of.
@@ -109,7 +111,7 @@ func noteFallback(reasons []string, err error) []string {
 	if errors.Is(err, errNoStandby) {
 		return reasons
 	}
-	return append(reasons, bound(fmt.Sprintf("the standby couldn't be used: %v", err), maxReason))
+	return append(reasons, wire.BoundText(fmt.Sprintf("the standby couldn't be used: %v", err), episode.MaxReason))
 }
 
 // bootCopy boots a sandbox for a copy.
@@ -120,7 +122,7 @@ func (e *Engine) bootCopy(ctx context.Context, network Network) (*generation, er
 	}
 	if !e.register(gen) {
 		e.destroyNow(gen)
-		return nil, oci.ErrNotRunning
+		return nil, errdefs.ErrNotRunning
 	}
 	return gen, nil
 }

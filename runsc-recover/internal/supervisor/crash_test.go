@@ -13,7 +13,8 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/store"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cleanup"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -23,8 +24,8 @@ import (
 // steps of a store is the matter of that package's tests.
 type crashes struct {
 	t    *testing.T
-	dir  oci.Dir // of the container that lives
-	kept string  // the copies are here
+	dir  statedir.Dir // of the container that lives
+	kept string       // the copies are here
 
 	mu    sync.Mutex // held during each step
 	steps []string
@@ -51,7 +52,7 @@ func (c *crashes) keep(name string) {
 	c.steps = append(c.steps, name)
 }
 
-func (c *crashes) open(dir oci.Dir) checkpoint.Store {
+func (c *crashes) open(dir statedir.Dir) checkpoint.Store {
 	s, err := store.OpenDisk(dir.StoreDir(), store.Options{GVisorVersion: "g", Arch: "a", ContainerID: "c"})
 	if err != nil {
 		c.t.Fatal(err)
@@ -112,7 +113,7 @@ func (s crashingStaging) Discard() (err error) {
 // it dies at, the store opens, all that is in it is sound, the container can be
 // brought back from it, and its removal leaves nothing.
 func TestTheSupervisorDiesAtEveryStep(t *testing.T) {
-	c := &crashes{t: t, dir: oci.Dir(t.TempDir()), kept: t.TempDir()}
+	c := &crashes{t: t, dir: statedir.Dir(t.TempDir()), kept: t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
 		w := started(t, c.use)
 		w.run(4 * time.Second)
@@ -131,12 +132,12 @@ func TestTheSupervisorDiesAtEveryStep(t *testing.T) {
 	back := 0
 	for i, step := range c.steps {
 		t.Run(fmt.Sprint(i, " ", step), func(t *testing.T) {
-			dir := oci.Dir(filepath.Join(c.kept, fmt.Sprint(i)))
+			dir := statedir.Dir(filepath.Join(c.kept, fmt.Sprint(i)))
 			if sound(t, c, dir) > 0 {
 				back++
 				synctest.Test(t, func(t *testing.T) { comesBack(t, c, dir) })
 			}
-			if err := Cleanup(dir, nil); err != nil {
+			if err := cleanup.Cleanup(dir, nil); err != nil {
 				t.Error(err)
 			}
 			if _, err := os.Stat(string(dir)); !errors.Is(err, os.ErrNotExist) {
@@ -150,7 +151,7 @@ func TestTheSupervisorDiesAtEveryStep(t *testing.T) {
 }
 
 // sound checks all checkpoints that are left and returns how many.
-func sound(t *testing.T, c *crashes, dir oci.Dir) int {
+func sound(t *testing.T, c *crashes, dir statedir.Dir) int {
 	t.Helper()
 	s := c.open(dir)
 	defer s.Close()
@@ -166,7 +167,7 @@ func sound(t *testing.T, c *crashes, dir oci.Dir) int {
 	return len(good)
 }
 
-func comesBack(t *testing.T, c *crashes, dir oci.Dir) {
+func comesBack(t *testing.T, c *crashes, dir statedir.Dir) {
 	w := started(t, func(o *EngineOptions) {
 		o.Store.Close()
 		o.Store, o.EpisodesFile, o.Resume = c.open(dir), dir.EpisodesFile(), &Resume{}

@@ -10,7 +10,9 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/sentry/wire"
 )
 
@@ -58,7 +60,7 @@ type EngineOptions struct {
 	// OOMKills counts the processes that the kernel killed in the cgroup.
 	OOMKills func() uint64
 	// Memory is what the container uses of its memory limit.
-	Memory func() (memoryUse, error)
+	Memory func() (cgroup.MemoryUse, error)
 	// ProcessMemory is the resident memory of host processes, in bytes.
 	ProcessMemory func(pids []int) uint64
 	// ProcessorTime is how much of processors' time host processes have taken.
@@ -74,12 +76,12 @@ type EngineOptions struct {
 
 // Snapshot is what state.json shows of an engine.
 type Snapshot struct {
-	Status      oci.Status
-	Generations []oci.Generation
-	Standby     oci.Standby
+	Status      statedir.Status
+	Generations []statedir.Generation
+	Standby     statedir.Standby
 	// CheckpointError says why the last checkpoint could not be taken.
 	CheckpointError string
-	Exit            *oci.Exit
+	Exit            *statedir.Exit
 }
 
 // Engine carries out what the recovery machine decides, for one container. One
@@ -103,7 +105,7 @@ type Engine struct {
 	started  bool // Start was asked for
 	begun    bool // and has worked: there is a program, or will be a copy of it
 	paused   bool // the operator wants it paused
-	exit     *oci.Exit
+	exit     *statedir.Exit
 	changed  chan struct{} // closed and replaced when the view changes
 	seen     view
 	dirty    bool // the snapshot has changed
@@ -120,7 +122,7 @@ type Engine struct {
 	recovery recovery
 	ckpt     checkpoints
 	standby  standby
-	journal  journal
+	journal  episode.Journal
 	signals  signalLog
 	failing  chan error // the operator who asked for a failure, or nil
 	failAsk  wire.Failure
@@ -137,7 +139,7 @@ func NewEngine(opts EngineOptions) *Engine {
 		over:    make(chan struct{}),
 		changed: make(chan struct{}),
 		live:    make(map[*generation]bool),
-		journal: journal{path: opts.EpisodesFile},
+		journal: episode.Journal{Path: opts.EpisodesFile},
 		standby: standby{memory: make(map[policy.Standby]uint64)},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
@@ -164,7 +166,7 @@ func (e *Engine) Create(ctx context.Context) error {
 
 // Run is the loop. It returns how the container ended, when nothing of it is
 // left. The end of ctx ends the container with status 137.
-func (e *Engine) Run(ctx context.Context) oci.Exit {
+func (e *Engine) Run(ctx context.Context) statedir.Exit {
 	if e.opts.Memory != nil && e.opts.Config.Enabled {
 		e.background(e.watchMemory)
 	}
@@ -215,7 +217,7 @@ func (e *Engine) keep() {
 }
 
 func (e *Engine) save() {
-	if err := e.journal.save(); err != nil {
+	if err := e.journal.Save(); err != nil {
 		e.log.Error("save episodes", "error", err)
 	}
 	if e.dirty && e.opts.Saved != nil {
@@ -234,16 +236,16 @@ func (e *Engine) snapshot() Snapshot {
 
 // status is the container's in the OCI specification's words. A container that
 // is being recovered runs: the program comes back.
-func (e *Engine) status() oci.Status {
+func (e *Engine) status() statedir.Status {
 	switch {
 	case e.exit != nil:
-		return oci.StatusStopped
+		return statedir.StatusStopped
 	case !e.started:
-		return oci.StatusCreated
+		return statedir.StatusCreated
 	case e.paused && e.current.paused:
-		return oci.StatusPaused
+		return statedir.StatusPaused
 	}
-	return oci.StatusRunning
+	return statedir.StatusRunning
 }
 
 // recovering reports whether there is no running copy at the moment but there
@@ -304,13 +306,13 @@ func (e *Engine) perform(a rollback.Action) {
 		e.beginEpisode(a, now)
 	case rollback.BeginAttempt:
 		e.log.Info("attempt begins", "attempt", a.Attempt, "level", a.Level, "checkpoint", a.Seq, "reasons", a.Reasons)
-		e.journal.beginAttempt(a, e.recovery.failedAt, e.recovery.stopTook)
+		e.journal.BeginAttempt(a, e.recovery.failedAt, e.recovery.stopTook)
 	case rollback.EndAttempt:
 		e.log.Info("attempt ends", "outcome", a.Outcome, "reasons", a.Reasons)
-		e.journal.endAttempt(a)
+		e.journal.EndAttempt(a)
 	case rollback.EndEpisode:
 		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
-		e.journal.endEpisode(a, now)
+		e.journal.EndEpisode(a, now)
 	case rollback.Stop:
 		// The sandbox stopped and cut itself off when it reported; one that
 		// died has nothing left to cut off.
@@ -360,7 +362,7 @@ func (e *Engine) finish(status int, reasons []string) {
 		return
 	}
 	e.log.Info("container ends", "status", status, "reasons", reasons)
-	e.exit = &oci.Exit{Status: status, At: time.Now()}
+	e.exit = &statedir.Exit{Status: status, At: time.Now()}
 	e.dirty = true
 }
 

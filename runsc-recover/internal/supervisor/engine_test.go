@@ -14,7 +14,8 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
@@ -132,7 +133,7 @@ func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
 		}
 		expect.Equal(t, "status", st.Status, 139)
 		expect.Equal(t, "exit of the loop", (<-w.exit).Status, 139)
-		expect.Equal(t, "saved status", w.last.Status, oci.StatusStopped)
+		expect.Equal(t, "saved status", w.last.Status, statedir.StatusStopped)
 		eps := w.episodes()
 		expect.Equal(t, "outcome", eps[0].Outcome, "exhausted")
 		expect.Equal(t, "attempts", len(eps[0].Attempts), 2)
@@ -256,8 +257,8 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 		w.gen(1).exit(Exit{Status: 3})
 		expect.Equal(t, "status", (<-w.exit).Status, 3)
 		_, err := w.service.State(t.Context())
-		expect.Equal(t, "asking a stopped container", errors.Is(err, oci.ErrNotRunning), true)
-		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), oci.ErrNotRunning), true)
+		expect.Equal(t, "asking a stopped container", errors.Is(err, errdefs.ErrNotRunning), true)
+		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
 	})
 }
 
@@ -265,7 +266,7 @@ func TestStartTwice(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		err := w.service.Start(t.Context())
-		expect.Equal(t, "code", oci.CodeOf(err), oci.CodeNotCreated)
+		expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeNotCreated)
 		w.end()
 	})
 }

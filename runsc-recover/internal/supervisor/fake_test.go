@@ -18,8 +18,9 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/checkpoint/store"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
 
@@ -29,7 +30,7 @@ type world struct {
 	engine  *Engine
 	service *Service
 	store   *flakyStore
-	exit    chan oci.Exit
+	exit    chan statedir.Exit
 
 	mu      sync.Mutex
 	gens    []*fakeGen
@@ -86,7 +87,7 @@ func testConfig() policy.Config {
 // newWorld starts a container, with its engine running.
 func newWorld(t *testing.T, change ...func(*EngineOptions)) *world {
 	t.Helper()
-	w := &world{t: t, exit: make(chan oci.Exit, 1)}
+	w := &world{t: t, exit: make(chan statedir.Exit, 1)}
 	mem := store.NewMemory(store.Options{GVisorVersion: "g", Arch: "a", ContainerID: "c"})
 	w.store = &flakyStore{Store: mem}
 	dir := t.TempDir()
@@ -176,7 +177,7 @@ func (w *world) run(d time.Duration) {
 
 func (w *world) episodes() []control.Episode {
 	w.t.Helper()
-	eps, err := LoadEpisodes(w.engine.opts.EpisodesFile)
+	eps, err := episode.Load(w.engine.opts.EpisodesFile)
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -4,21 +4,24 @@ import (
 	"context"
 	"slices"
 
-	"runsc-recover/oci"
-
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/host/mountns"
+	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
 // Hooks run once for the container, not once for a sandbox, and in the
 // network namespace that the creator was called in.
 
 func (s *supervisor) inRuntimeNamespace(f func() error) error {
-	return onOwnThread(func() (err error) {
-		if s.network != (netPlan{}) { // else it is ours too
-			err = setNetNS(s.hostNS)
+	return netns.OnOwnThread(func() (err error) {
+		if s.network != (netns.Plan{}) { // else it is ours too
+			err = netns.Set(s.hostNS)
 		}
 		if err == nil {
-			s.shield.expose(func() { err = f() })
+			s.shield.Expose(func() { err = f() })
 		}
 		return err
 	})
@@ -53,7 +56,7 @@ func (s *supervisor) runStartHooks(ctx context.Context) error {
 		return nil
 	}
 	return s.inRuntimeNamespace(func() error {
-		return oci.RunHooks(ctx, "startContainer", h.StartContainer, s.base.Spec(oci.StatusCreated))
+		return oci.RunHooks(ctx, "startContainer", h.StartContainer, s.base.Spec(statedir.StatusCreated))
 	})
 }
 
@@ -64,7 +67,7 @@ func (s *supervisor) runPoststartHooks(ctx context.Context) {
 		return
 	}
 	err := s.inRuntimeNamespace(func() error {
-		return oci.RunAllHooks(ctx, "poststart", h.Poststart, s.base.Spec(oci.StatusRunning))
+		return oci.RunAllHooks(ctx, "poststart", h.Poststart, s.base.Spec(statedir.StatusRunning))
 	})
 	if err != nil {
 		s.log.Warn("poststart hooks", "error", err)
@@ -79,7 +82,7 @@ func (s *supervisor) showRoot(context.Context) error {
 		return nil
 	}
 	var err error
-	s.first.Do(func() { err = enterRoot(s.bundle.Path, s.bundle.Rootfs, s.bundle.Spec) })
+	s.first.Do(func() { err = mountns.EnterRoot(s.bundle.Path, s.bundle.Rootfs, s.bundle.Spec) })
 	if err != nil {
 		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
 	}

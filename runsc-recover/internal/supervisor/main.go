@@ -20,7 +20,18 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/specconv"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/runsc-recover/internal/host/netns"
+	"runsc-recover/runsc-recover/internal/host/oomscore"
+	"runsc-recover/runsc-recover/internal/host/osthread"
+	"runsc-recover/runsc-recover/internal/host/programtext"
+	"runsc-recover/runsc-recover/internal/host/reaper"
+	"runsc-recover/runsc-recover/internal/logging"
+	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 // answerGrace is how long those who wait for the container's end have to be
@@ -45,7 +56,7 @@ type MainOptions struct {
 // Preconditions: the caller's goroutine is locked to the process's first
 // thread.
 func Main(ctx context.Context, opts MainOptions) int {
-	first := NewServed()
+	first := osthread.NewServed()
 	done := make(chan struct{})
 	var status int
 	go func() {
@@ -57,7 +68,7 @@ func Main(ctx context.Context, opts MainOptions) int {
 }
 
 // own is Main, beside the first thread.
-func own(ctx context.Context, opts MainOptions, first *LastingThread) int {
+func own(ctx context.Context, opts MainOptions, first *osthread.Thread) int {
 	debug.SetGCPercent(gcPercent)
 	handshake := os.NewFile(fdHandshake, "handshake")
 	lock := os.NewFile(fdLock, "lock")
@@ -76,7 +87,7 @@ func own(ctx context.Context, opts MainOptions, first *LastingThread) int {
 	}
 	handshake.Close()
 	lock.Close()
-	if err := unmapProgram(); err != nil {
+	if err := programtext.Unmap(); err != nil {
 		s.log.Warn("unmap what is no longer needed", "error", err)
 	}
 	return s.serve(ctx)
@@ -101,20 +112,20 @@ type supervisor struct {
 	hostNS  *os.File
 	files   map[int]*os.File // preserved descriptors by the program's number
 	bundle  *oci.Bundle
-	network netPlan
-	claims  claims
-	before  netSnapshot // of the namespace, before a sandbox took it
-	notes   []string    // warnings for the creator
-	spec    *specs.Spec // as generations get it
-	plan    cgroupPlan
-	cgroup  containerCgroup // nil when it has none
-	base    oci.State       // as first written; immutable
+	network netns.Plan
+	claims  netns.Claims
+	before  netns.Snapshot // of the namespace, before a sandbox took it
+	notes   []string       // warnings for the creator
+	spec    *specs.Spec    // as generations get it
+	plan    cgroup.Plan
+	cgroup  cgroup.Cgroup  // nil when it has none
+	base    statedir.State // as first written; immutable
 	store   checkpoint.Store
 	engine  *Engine
 	server  *http.Server
-	thread  atomic.Pointer[LastingThread]
-	first   *LastingThread // the process's first
-	shield  *oomShield
+	thread  atomic.Pointer[osthread.Thread]
+	first   *osthread.Thread // the process's first
+	shield  *oomscore.Shield
 	booting atomic.Int32
 	latest  atomic.Pointer[Snapshot]
 }
@@ -159,11 +170,11 @@ func (s *supervisor) adoptDescriptors(context.Context) error {
 		unix.CloseOnExec(fdFirstExtra + i)
 		s.files[3+i] = os.NewFile(uintptr(fdFirstExtra+i), "preserved "+strconv.Itoa(3+i))
 	}
-	if err := appendOutput(); err != nil {
+	if err := terminal.AppendOutput(); err != nil {
 		return err
 	}
-	s.shield = raiseShield("/proc/self/oom_score_adj")
-	return becomeSubreaper()
+	s.shield = oomscore.Raise("/proc/self/oom_score_adj")
+	return reaper.BecomeSubreaper()
 }
 
 func (s *supervisor) openLog(context.Context) error {
@@ -171,7 +182,7 @@ func (s *supervisor) openLog(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	s.log = newLogger(f, s.opts.LogFormat, s.opts.Debug).With("container", s.opts.ID)
+	s.log = logging.New(f, s.opts.LogFormat, s.opts.Debug).With("container", s.opts.ID)
 	// What handles cgroups would log to standard error, which is the program's.
 	logrus.SetOutput(io.Discard)
 	return nil
@@ -193,12 +204,12 @@ func (s *supervisor) loadBundle(context.Context) (err error) {
 func (s *supervisor) sandboxSpec() *specs.Spec {
 	spec := s.bundle.Spec
 	if s.opts.Rootless {
-		spec = withoutUserNS(spec)
+		spec = specconv.WithoutUserNS(spec)
 	}
-	if s.network != (netPlan{}) {
-		spec = withNetNS(spec, fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+	if s.network != (netns.Plan{}) {
+		spec = specconv.WithNetNS(spec, fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
 	}
-	return withHostname(spec, os.Hostname)
+	return specconv.WithHostname(spec, os.Hostname)
 }
 
 // confinePaths mounts something over what the program isn't to see or change.
@@ -216,11 +227,11 @@ func (s *supervisor) confinePaths() error {
 }
 
 func (s *supervisor) joinCgroup(ctx context.Context) (err error) {
-	if n := populated(s.base.CgroupPaths); n > 0 {
+	if n := cgroup.Populated(s.base.CgroupPaths); n > 0 {
 		s.warn(fmt.Sprintf("container's cgroup is not empty: %d process(es) found", n), "")
 	}
 	if l := s.bundle.Spec.Linux; l != nil {
-		s.cgroup, err = s.plan.join(ctx, l.Resources, os.Getpid())
+		s.cgroup, err = s.plan.Join(ctx, l.Resources, os.Getpid())
 	}
 	return err
 }
@@ -231,24 +242,24 @@ func (s *supervisor) openTerminal(context.Context) error {
 		return nil
 	}
 	if s.opts.ConsoleSocket == "" {
-		return oci.Errorf(oci.CodeRequest, "cannot allocate tty without a console socket")
+		return errdefs.Errorf(errdefs.CodeRequest, "cannot allocate tty without a console socket")
 	}
-	return openConsole(s.opts.ConsoleSocket, p.ConsoleSize)
+	return terminal.Open(s.opts.ConsoleSocket, p.ConsoleSize)
 }
 
 // describe writes the first state.json, before there is anything outside the
 // state directory to clean up.
 func (s *supervisor) describe(context.Context) error {
-	self, err := oci.FindProcess(os.Getpid())
+	self, err := statedir.FindProcess(os.Getpid())
 	if err != nil {
 		return fmt.Errorf("find own process: %w", err)
 	}
 	spec := s.bundle.Spec
-	s.base = oci.State{
-		Version:     oci.StateVersion,
+	s.base = statedir.State{
+		Version:     statedir.StateVersion,
 		OCIVersion:  spec.Version,
 		ID:          s.opts.ID,
-		Status:      oci.StatusCreated,
+		Status:      statedir.StatusCreated,
 		Bundle:      s.bundle.Path,
 		Rootfs:      s.bundle.Rootfs,
 		Created:     time.Now().UTC(),
@@ -260,19 +271,19 @@ func (s *supervisor) describe(context.Context) error {
 		Hooks:       spec.Hooks,
 	}
 	if !s.opts.Rootless {
-		if s.plan, err = planCgroup(spec, s.opts.ID, s.opts.SystemdCgroup); err != nil {
+		if s.plan, err = cgroup.NewPlan(spec, s.opts.ID, s.opts.SystemdCgroup); err != nil {
 			return err
 		}
 	}
-	dirs, err := s.plan.dirs()
+	dirs, err := s.plan.Dirs()
 	switch {
 	case err != nil:
 		return err
-	case frozen(dirs): // it stays as it was found
-		return oci.Errorf(oci.CodeConfigInvalid, "container's cgroup unexpectedly frozen")
+	case cgroup.Frozen(dirs): // it stays as it was found
+		return errdefs.Errorf(errdefs.CodeConfigInvalid, "container's cgroup unexpectedly frozen")
 	}
 	s.base.CgroupPaths = dirs
-	s.base.SystemdUnit = s.plan.unit
+	s.base.SystemdUnit = s.plan.Unit
 	return s.base.Save(s.opts.Dir)
 }
 
@@ -290,7 +301,7 @@ func (s *supervisor) writePidFile(context.Context) error {
 	if s.opts.PidFile == "" {
 		return nil
 	}
-	if err := oci.WriteFile(s.opts.PidFile, []byte(strconv.Itoa(os.Getpid()))); err != nil {
+	if err := statedir.WriteFile(s.opts.PidFile, []byte(strconv.Itoa(os.Getpid()))); err != nil {
 		return fmt.Errorf("write pid file: %w", err)
 	}
 	return nil
@@ -300,7 +311,7 @@ func (s *supervisor) writePidFile(context.Context) error {
 func (s *supervisor) serve(ctx context.Context) int {
 	helpers, stop := context.WithCancel(ctx)
 	defer stop()
-	go reap(helpers, s.keepsStatus)
+	go reaper.Run(helpers, s.keepsStatus)
 	go s.forwardSignals(helpers)
 	exit := s.engine.Run(ctx)
 	s.leaveNetwork()

@@ -3,6 +3,8 @@ package supervisor
 import (
 	"context"
 	"errors"
+
+	"runsc-recover/runsc-recover/internal/host/procusage"
 )
 
 // tellMemory has the program of a sandbox find as much memory as the container
@@ -14,7 +16,7 @@ func (e *Engine) tellMemory(ctx context.Context, gen Generation) {
 	}
 	use, err := e.opts.Memory()
 	if err == nil {
-		err = gen.SetMemory(ctx, usableMemory(use.limit, hostMemory()))
+		err = gen.SetMemory(ctx, usableMemory(use.Limit, procusage.HostMemory()))
 	}
 	if err != nil && !errors.Is(err, ErrGone) {
 		e.log.Warn("tell program of its memory", "error", err)

@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/test/expect"
 )
 
@@ -18,13 +19,13 @@ import (
 func TestProgramFindsItsMemory(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}
-		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.memory })
+		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.Memory })
 		w.service.cgroup = cg
 		limit := func(mib int64) *specs.LinuxMemory {
 			mib <<= 20
 			return &specs.LinuxMemory{Limit: &mib}
 		}
-		if err := cg.update(&specs.LinuxResources{Memory: limit(64)}); err != nil {
+		if err := cg.Update(&specs.LinuxResources{Memory: limit(64)}); err != nil {
 			t.Fatal(err)
 		}
 		w.start()
@@ -45,17 +46,17 @@ func TestProgramFindsItsMemory(t *testing.T) {
 
 // fakeCgroup keeps its memory limit, and says that so much is used of it.
 type fakeCgroup struct {
-	containerCgroup
+	cgroup.Cgroup
 	limit, used atomic.Uint64
 }
 
-func (c *fakeCgroup) update(r *specs.LinuxResources) error {
+func (c *fakeCgroup) Update(r *specs.LinuxResources) error {
 	c.limit.Store(uint64(*r.Memory.Limit))
 	return nil
 }
 
-func (c *fakeCgroup) memory() (memoryUse, error) {
-	return memoryUse{used: c.used.Load(), limit: c.limit.Load()}, nil
+func (c *fakeCgroup) Memory() (cgroup.MemoryUse, error) {
+	return cgroup.MemoryUse{Used: c.used.Load(), Limit: c.limit.Load()}, nil
 }
 
 // TestProgramNeedsTheRoom: a program that grows to its limit finds all of it,
@@ -64,7 +65,7 @@ func TestProgramNeedsTheRoom(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}
 		cg.limit.Store(512 << 20)
-		w := started(t, warm, func(o *EngineOptions) { o.Memory = cg.memory })
+		w := started(t, warm, func(o *EngineOptions) { o.Memory = cg.Memory })
 		w.run(1500 * time.Millisecond)
 		expect.Equal(t, "standby", w.state().Standby.Kind, policy.StandbyWarm)
 		if len(w.kept()) < 2 {
@@ -91,7 +92,7 @@ func TestRecoveryNeedsTheRoom(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}
 		cg.limit.Store(512 << 20)
-		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.memory })
+		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.Memory })
 		w.restoresTake(time.Second)
 		w.start()
 		w.run(1500 * time.Millisecond)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+
+	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
 // settleNetwork decides which stack the container uses, in view of who else is
@@ -14,15 +16,15 @@ func (s *supervisor) settleNetwork(context.Context) error {
 		return nil
 	}
 	if isInfra(s.bundle.Spec) {
-		s.opts.Network = networkNone
+		s.opts.Network = netns.ModeNone
 	}
-	self := netMember{pid: os.Getpid(), id: s.opts.ID}
-	mode, reason, err := s.claims.claimNetwork(s.opts.Network, s.network, self)
+	self := netns.Member{Pid: os.Getpid(), Id: s.opts.ID}
+	mode, reason, err := s.claims.Network(s.opts.Network, s.network, self)
 	if err != nil {
 		return err
 	}
 	s.opts.Network = mode
-	if mode == networkHost {
+	if mode == netns.ModeHost {
 		s.warn("connections and UDP sockets of the host's network stack end at a rollback", reason)
 	}
 	return nil
@@ -33,14 +35,14 @@ func (s *supervisor) beforeStart(ctx context.Context) error {
 	if err := s.runStartHooks(ctx); err != nil {
 		return err
 	}
-	if s.opts.Network != networkSandbox {
+	if s.opts.Network != netns.ModeSandbox {
 		return nil
 	}
 	var err error
-	if s.before, err = takeSnapshot(s.network.path); err != nil || s.network.path == "" {
+	if s.before, err = netns.TakeSnapshot(s.network.Path); err != nil || s.network.Path == "" {
 		return err
 	}
-	return s.before.save(s.opts.Dir)
+	return s.before.Save(s.opts.Dir)
 }
 
 // leaveNetwork gives a namespace that outlives the container back as it was.
@@ -50,7 +52,7 @@ func (s *supervisor) leaveNetwork() {
 	if s.before.Path == "" {
 		return
 	}
-	err := s.before.putBack()
+	err := s.before.PutBack()
 	if err == nil {
 		err = os.Remove(s.opts.Dir.NetworkFile())
 	}

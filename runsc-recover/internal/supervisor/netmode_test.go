@@ -5,7 +5,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/test/expect"
 )
 
@@ -20,13 +21,13 @@ func TestNetworkMode(t *testing.T) {
 		mode     string
 		rootless bool
 		want     string
-		code     oci.Code
+		code     errdefs.Code
 	}{
 		{"a namespace of its own", with(""), "sandbox", false, "sandbox", ""},
 		{"no namespace of its own", none, "sandbox", false, "host", ""},
-		{"the creator's by path", with(currentNetNS), "sandbox", false, "host", ""},
-		{"a path that isn't there", with("/no/such/file"), "sandbox", false, "", oci.CodeConfigInvalid},
-		{"a stack of its own without privileges", with(""), "sandbox", true, "", oci.CodeUnsupported},
+		{"the creator's by path", with(netns.Current), "sandbox", false, "host", ""},
+		{"a path that isn't there", with("/no/such/file"), "sandbox", false, "", errdefs.CodeConfigInvalid},
+		{"a stack of its own without privileges", with(""), "sandbox", true, "", errdefs.CodeUnsupported},
 		{"the host's without privileges", none, "sandbox", true, "host", ""},
 		{"none was asked for", none, "none", true, "none", ""},
 		{"the host's was asked for", with(""), "host", false, "host", ""},
@@ -36,7 +37,7 @@ func TestNetworkMode(t *testing.T) {
 		if c.code == "" {
 			expect.Equal(t, c.name, err, nil)
 		} else {
-			expect.Equal(t, c.name, oci.CodeOf(err), c.code)
+			expect.Equal(t, c.name, errdefs.CodeOf(err), c.code)
 		}
 	}
 }

@@ -9,13 +9,15 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
 // networkMode is gVisor's network mode for a container for which mode was
 // asked. In its creator's namespace the sandbox's own stack would take the
 // addresses away from everybody else, so the host's is used there.
 func networkMode(spec *specs.Spec, mode string, rootless bool) (string, error) {
-	if mode != networkSandbox {
+	if mode != netns.ModeSandbox {
 		return mode, nil
 	}
 	shared, err := sharesNetNS(spec)
@@ -23,15 +25,15 @@ func networkMode(spec *specs.Spec, mode string, rootless bool) (string, error) {
 	case err != nil:
 		return "", err
 	case shared:
-		return networkHost, nil
+		return netns.ModeHost, nil
 	case rootless:
-		return "", &oci.Error{
-			Code:    oci.CodeUnsupported,
+		return "", &errdefs.Error{
+			Code:    errdefs.CodeUnsupported,
 			Message: "without privileges gVisor can't attach its network stack to a namespace",
 			Next:    "use --network=none or --network=host",
 		}
 	}
-	return networkSandbox, nil
+	return netns.ModeSandbox, nil
 }
 
 func isInfra(spec *specs.Spec) bool {
@@ -47,17 +49,17 @@ func isInfra(spec *specs.Spec) bool {
 // namespace, be it by having none of its own or by its path.
 func sharesNetNS(spec *specs.Spec) (bool, error) {
 	plan := planNetwork(spec, false)
-	if plan.path == "" {
-		return !plan.own, nil
+	if plan.Path == "" {
+		return !plan.Own, nil
 	}
-	theirs, err := os.Stat(plan.path)
+	theirs, err := os.Stat(plan.Path)
 	if errors.Is(err, os.ErrNotExist) {
-		return false, oci.Errorf(oci.CodeConfigInvalid, "%s is not valid: network namespace: %w", oci.ConfigFile, err)
+		return false, errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: network namespace: %w", oci.ConfigFile, err)
 	}
 	if err != nil {
 		return false, fmt.Errorf("look at network namespace: %w", err)
 	}
-	ours, err := os.Stat(currentNetNS)
+	ours, err := os.Stat(netns.Current)
 	if err != nil {
 		return false, fmt.Errorf("look at own network namespace: %w", err)
 	}
@@ -76,20 +78,20 @@ var infraAnnotations = map[string]string{
 
 // planNetwork reads the plan from the spec. A zero plan is the caller's own
 // namespace.
-func planNetwork(spec *specs.Spec, rootless bool) netPlan {
+func planNetwork(spec *specs.Spec, rootless bool) netns.Plan {
 	if spec.Linux == nil {
-		return netPlan{}
+		return netns.Plan{}
 	}
 	for _, ns := range spec.Linux.Namespaces {
 		if ns.Type != specs.NetworkNamespace {
 			continue
 		}
 		if ns.Path != "" {
-			return netPlan{path: ns.Path}
+			return netns.Plan{Path: ns.Path}
 		}
 		// Without privileges the sandbox makes its own inside its user
 		// namespace.
-		return netPlan{own: !rootless}
+		return netns.Plan{Own: !rootless}
 	}
-	return netPlan{}
+	return netns.Plan{}
 }

@@ -5,6 +5,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/test/expect"
 )
 
@@ -18,14 +19,14 @@ func TestPlanNetwork(t *testing.T) {
 		name     string
 		spec     *specs.Spec
 		rootless bool
-		want     netPlan
+		want     netns.Plan
 	}{
-		{"no linux", &specs.Spec{}, false, netPlan{}},
-		{"host", with(specs.LinuxNamespace{Type: specs.PIDNamespace}), false, netPlan{}},
-		{"new", with(fresh), false, netPlan{own: true}},
-		{"new without privileges", with(fresh), true, netPlan{}},
-		{"named", with(named), false, netPlan{path: "/var/run/netns/x"}},
-		{"named without privileges", with(named), true, netPlan{path: "/var/run/netns/x"}},
+		{"no linux", &specs.Spec{}, false, netns.Plan{}},
+		{"host", with(specs.LinuxNamespace{Type: specs.PIDNamespace}), false, netns.Plan{}},
+		{"new", with(fresh), false, netns.Plan{Own: true}},
+		{"new without privileges", with(fresh), true, netns.Plan{}},
+		{"named", with(named), false, netns.Plan{Path: "/var/run/netns/x"}},
+		{"named without privileges", with(named), true, netns.Plan{Path: "/var/run/netns/x"}},
 	} {
 		expect.Equal(t, c.name, planNetwork(c.spec, c.rootless), c.want)
 	}

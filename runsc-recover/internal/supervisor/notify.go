@@ -3,6 +3,8 @@ package supervisor
 import (
 	"fmt"
 	"os"
+
+	"runsc-recover/oci/specconv"
 )
 
 // addNotifySocket gives the container what its program needs to say that it is
@@ -14,6 +16,6 @@ func (s *supervisor) addNotifySocket() error {
 	if err := os.Mkdir(s.opts.Dir.NotifyDir(), 0o755); err != nil && !os.IsExist(err) {
 		return fmt.Errorf("make directory for readiness: %w", err)
 	}
-	addNotifySocket(s.bundle.Spec, s.opts.Dir)
+	specconv.AddNotifySocket(s.bundle.Spec, s.opts.Dir)
 	return nil
 }

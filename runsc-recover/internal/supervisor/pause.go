@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // setPaused pauses or resumes the program. During a recovery it is the copy
@@ -13,11 +13,11 @@ func (e *Engine) setPaused(ctx context.Context, paused bool) error {
 	_, err := ask(ctx, e, func() (struct{}, error) {
 		switch {
 		case !e.started || e.exit != nil:
-			return struct{}{}, oci.ErrNotRunning
+			return struct{}{}, errdefs.ErrNotRunning
 		case paused && e.paused:
-			return struct{}{}, oci.ErrPaused
+			return struct{}{}, errdefs.ErrPaused
 		case !paused && !e.paused:
-			return struct{}{}, oci.ErrNotPaused
+			return struct{}{}, errdefs.ErrNotPaused
 		}
 		e.paused, e.dirty = paused, true
 		return struct{}{}, nil

@@ -9,6 +9,8 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/sentry/wire"
 )
 
 // prepared is a sandbox made ready for a recovery, or being made so:
@@ -194,7 +196,7 @@ func (e *Engine) standbyNotHot(p *prepared, err error) {
 	p.err = err
 	close(p.ready)
 	e.log.Warn("standby can't be hot", "error", err)
-	e.standby.notHot = bound(err.Error(), maxReason)
+	e.standby.notHot = wire.BoundText(err.Error(), episode.MaxReason)
 	if e.standby.coming == p {
 		e.standby.coming = nil
 		e.tendStandby()

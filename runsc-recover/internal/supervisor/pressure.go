@@ -6,6 +6,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // memoryGone is the problem of a container whose checkpoints were all given up.
@@ -23,13 +24,13 @@ var errNoRoom = fmt.Errorf("%w: the program needs the memory", checkpoint.ErrFul
 //
 // Preconditions: it is called in the background, and there is a Memory.
 func (e *Engine) watchMemory() {
-	var last memoryUse
+	var last cgroup.MemoryUse
 	var at time.Time
 	for {
 		again := time.Second // where it can't be read, that is said elsewhere
 		if use, err := e.opts.Memory(); err == nil {
 			now := time.Now()
-			p := policy.Pressure{Limit: use.limit, Used: use.used, Before: last.used}
+			p := policy.Pressure{Limit: use.Limit, Used: use.Used, Before: last.Used}
 			if !at.IsZero() {
 				p.Elapsed = now.Sub(at)
 			}

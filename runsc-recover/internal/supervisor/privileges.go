@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"syscall"
+
+	"runsc-recover/runsc-recover/internal/host/privdrop"
 )
 
 // dropPrivileges gives up, for good, what a container's life doesn't need.
@@ -14,7 +16,7 @@ func (s *supervisor) dropPrivileges(context.Context) error {
 		return nil
 	}
 	// The system call for all threads is for programs without C.
-	err := dropCapabilities(unneeded())
+	err := privdrop.Drop(privdrop.Unneeded())
 	if errors.Is(err, syscall.ENOTSUP) {
 		s.log.Warn("keep all capabilities", "error", err)
 		return nil

@@ -10,7 +10,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
 
@@ -31,8 +33,8 @@ func (e *Engine) failed(gen *generation, f wire.Failure) {
 	gen.failing = true
 	e.clock.stop(now)
 	e.ckpt.abort()
-	f.Message = bound(f.Message, wire.MaxFailureMessage)
-	f.Program = bound(f.Program, maxProgramName)
+	f.Message = wire.BoundText(f.Message, wire.MaxFailureMessage)
+	f.Program = wire.BoundText(f.Program, episode.MaxProgramName)
 	e.failure = f
 	e.recovery = recovery{failedAt: now, stopTook: min(max(0, now.Sub(f.Time)), maxStop)}
 	e.log.Info("program failed", "generation", gen.number, "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message)
@@ -61,7 +63,7 @@ func (e *Engine) noteDeath(now time.Time) {
 }
 
 func (e *Engine) beginEpisode(a rollback.BeginEpisode, now time.Time) {
-	e.journal.beginEpisode(a, describe(e.failure, a.Failure), now)
+	e.journal.BeginEpisode(a, describe(e.failure, a.Failure), now)
 }
 
 // describe completes a failure with what the machine makes of it, which is all
@@ -115,7 +117,7 @@ func (e *Engine) restored(c madeCopy, seq checkpoint.Seq, err error) {
 	}
 	e.copy = c.gen
 	e.recovery.manifest, e.recovery.heldAt = c.manifest, now
-	e.journal.restored(now.Sub(e.recovery.failedAt), string(c.standby), c.reasons)
+	e.journal.Restored(now.Sub(e.recovery.failedAt), string(c.standby), c.reasons)
 	e.step(rollback.Ready{})
 }
 
@@ -125,7 +127,7 @@ func restoreFailed(seq checkpoint.Seq, err error, now time.Time) rollback.Restor
 	for _, at := range []error{checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound} {
 		damaged = damaged || errors.Is(err, at)
 	}
-	return rollback.RestoreFailed{Reason: bound(err.Error(), wire.MaxFailureMessage), Damaged: damaged, Now: now}
+	return rollback.RestoreFailed{Reason: wire.BoundText(err.Error(), wire.MaxFailureMessage), Damaged: damaged, Now: now}
 }
 
 // release lets the held copy run, told of the failure.
@@ -167,7 +169,7 @@ func (e *Engine) released(gen *generation, m checkpoint.Manifest, err error) {
 		e.step(restoreFailed(m.Seq, fmt.Errorf("release copy: %w", errors.Join(gen.damage, err)), now))
 		return
 	}
-	e.journal.released(now.Sub(e.recovery.heldAt))
+	e.journal.Released(now.Sub(e.recovery.heldAt))
 	e.log.Info("copy runs", "generation", gen.number, "checkpoint", m.Seq)
 	gen.from = m.Seq
 	e.replaceCurrent(gen)
@@ -287,8 +289,8 @@ func (e *Engine) operatorFail(ctx context.Context, gen *generation, f wire.Failu
 	reply := make(chan error, 1)
 	_, err := ask(ctx, e, func() (struct{}, error) {
 		switch {
-		case e.status() == oci.StatusPaused:
-			return struct{}{}, oci.ErrPaused
+		case e.status() == statedir.StatusPaused:
+			return struct{}{}, errdefs.ErrPaused
 		case gen != e.current || e.recovering() || e.failing != nil:
 			return struct{}{}, ErrFailing
 		}
@@ -322,9 +324,9 @@ func (e *Engine) answerFail(err error) {
 
 // rejected is why there is no failure, or no checkpoint, for the operator.
 func (e *Engine) rejected(reasons []string) error {
-	err := &oci.Error{Code: oci.CodeRecoveryOff, Message: strings.Join(reasons, "; ")}
+	err := &errdefs.Error{Code: errdefs.CodeRecoveryOff, Message: strings.Join(reasons, "; ")}
 	if e.opts.Config.Enabled && len(e.machine.Line) == 0 {
-		err.Code, err.Next = oci.CodeCheckpointMissing, "state tells whether checkpoints can be taken"
+		err.Code, err.Next = errdefs.CodeCheckpointMissing, "state tells whether checkpoints can be taken"
 	}
 	return err
 }

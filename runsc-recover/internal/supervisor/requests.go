@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // retryDelay is how soon a request that a failing sandbox turned away looks
@@ -28,7 +28,7 @@ func ask[T any](ctx context.Context, e *Engine, f func() (T, error)) (T, error) 
 			e.keep()
 			ch <- answer{v, err}
 		}) {
-			ch <- answer{err: oci.ErrNotRunning}
+			ch <- answer{err: errdefs.ErrNotRunning}
 		}
 	}()
 	select {
@@ -61,7 +61,7 @@ func (e *Engine) await(ctx context.Context, reply <-chan error) error {
 		case err := <-reply: // it came just before the end
 			return err
 		default:
-			return oci.ErrNotRunning
+			return errdefs.ErrNotRunning
 		}
 	case <-ctx.Done():
 		return ctx.Err()
@@ -76,7 +76,7 @@ func (e *Engine) withGeneration(ctx context.Context, f func(context.Context, *ge
 		var changed <-chan struct{}
 		v, err := ask(ctx, e, func() (view, error) {
 			if !e.started || e.exit != nil {
-				return view{}, oci.ErrNotRunning
+				return view{}, errdefs.ErrNotRunning
 			}
 			changed = e.changed
 			return e.view(), nil
@@ -94,7 +94,7 @@ func (e *Engine) withGeneration(ctx context.Context, f func(context.Context, *ge
 		case <-changed:
 		case <-time.After(retryDelay):
 		case <-e.closed:
-			return oci.ErrNotRunning
+			return errdefs.ErrNotRunning
 		case <-ctx.Done():
 			return fmt.Errorf("wait for the recovery under way: %w", ctx.Err())
 		}
@@ -107,7 +107,7 @@ func (e *Engine) explain(err error) error {
 	select {
 	case <-e.closed:
 		if err != nil {
-			return oci.ErrNotRunning
+			return errdefs.ErrNotRunning
 		}
 	default:
 	}
@@ -136,7 +136,7 @@ func (e *Engine) start(ctx context.Context) error {
 	reply := make(chan error, 1)
 	_, err := ask(ctx, e, func() (struct{}, error) {
 		if e.started || e.exit != nil {
-			return struct{}{}, &oci.Error{Code: oci.CodeNotCreated, Message: fmt.Sprintf("cannot start a container that is %s", e.status())}
+			return struct{}{}, &errdefs.Error{Code: errdefs.CodeNotCreated, Message: fmt.Sprintf("cannot start a container that is %s", e.status())}
 		}
 		// From here on the program may report failures.
 		e.started, e.dirty = true, true
@@ -225,7 +225,7 @@ func (e *Engine) signal(ctx context.Context, sig int, all bool) error {
 func (e *Engine) signalWithoutProgram(sig int) (bool, error) {
 	switch {
 	case e.exit != nil:
-		return true, oci.ErrNotRunning
+		return true, errdefs.ErrNotRunning
 	case sig == 0:
 		return true, nil
 	case !e.started, sig == sigKill && (!e.begun || e.recovering()):
@@ -263,7 +263,7 @@ func (e *Engine) deliver(ctx context.Context, gen *generation, sig int, all bool
 		}
 		return struct{}{}, nil
 	})
-	if errors.Is(err, oci.ErrNotRunning) {
+	if errors.Is(err, errdefs.ErrNotRunning) {
 		return nil // it was the signal that ended it
 	}
 	return err

@@ -12,8 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -152,7 +153,7 @@ func TestUnsavableProgramRunsOn(t *testing.T) {
 		g.mu.Unlock()
 		w.run(time.Second)
 		_, err := w.service.Checkpoint(t.Context())
-		expect.Equal(t, "code", oci.CodeOf(err), oci.CodeUnsavable)
+		expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeUnsavable)
 		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
 		expect.Equal(t, "program's answer", errors.Is(g.answers[0], ErrUnsavable), true)
@@ -199,7 +200,7 @@ func TestTheStoreHasALimit(t *testing.T) {
 		expect.Equal(t, "kept", len(list), 3)
 		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrLimit })
 		_, err = w.service.Checkpoint(t.Context())
-		expect.Equal(t, "refused with", control.Classify(err).Code, oci.CodeStoreLimit)
+		expect.Equal(t, "refused with", control.Classify(err).Code, errdefs.CodeStoreLimit)
 		w.run(20 * time.Second)
 		again, err := w.service.Checkpoints(t.Context())
 		if err != nil || again[len(again)-1].Seq != list[len(list)-1].Seq {
@@ -295,10 +296,10 @@ func TestPauseDuringRecoveryPausesTheCopy(t *testing.T) {
 		expect.Equal(t, "pause", <-done, nil)
 		expect.Equal(t, "status", w.state().Status, "paused")
 		expect.Equal(t, "paused once", count(w.did(), "pause 2"), 1)
-		expect.Equal(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), oci.ErrPaused), true)
+		expect.Equal(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), errdefs.ErrPaused), true)
 		expect.Equal(t, "resume", w.service.Resume(t.Context()), nil)
 		expect.Equal(t, "status", w.state().Status, "running")
-		expect.Equal(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), oci.ErrNotPaused), true)
+		expect.Equal(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), errdefs.ErrNotPaused), true)
 		w.end()
 	})
 }
@@ -367,7 +368,7 @@ func TestOperatorFail(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		err := w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"})
-		expect.Equal(t, "without a checkpoint", oci.CodeOf(err), oci.CodeCheckpointMissing)
+		expect.Equal(t, "without a checkpoint", errdefs.CodeOf(err), errdefs.CodeCheckpointMissing)
 		w.run(time.Second)
 		expect.Equal(t, "fail", w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"}), nil)
 		synctest.Wait()
@@ -444,8 +445,8 @@ func TestSaveImageEndsTheContainer(t *testing.T) {
 
 func TestMemoryLimitIsKept(t *testing.T) {
 	scenario(t, func(t *testing.T) {
-		use := memoryUse{used: 100 << 20, limit: 110 << 20}
-		w := started(t, func(o *EngineOptions) { o.Memory = func() (memoryUse, error) { return use, nil } })
+		use := cgroup.MemoryUse{Used: 100 << 20, Limit: 110 << 20}
+		w := started(t, func(o *EngineOptions) { o.Memory = func() (cgroup.MemoryUse, error) { return use, nil } })
 		w.run(time.Second)
 		if e := w.state().CheckpointError; !strings.Contains(e, "memory limit") {
 			t.Errorf("checkpoint error: %q", e)
@@ -468,7 +469,7 @@ func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 		go w.service.Shutdown(context.Background())
 		synctest.Wait()
 		close(g.mute)
-		expect.Equal(t, "answer", errors.Is(<-refused, oci.ErrNotRunning), true)
+		expect.Equal(t, "answer", errors.Is(<-refused, errdefs.ErrNotRunning), true)
 		w.end()
 	})
 }

@@ -7,6 +7,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // roomMargin is what a checkpoint may need beyond the size of the last one: it
@@ -44,26 +45,26 @@ func (e *Engine) makeRoom(ctx context.Context) error {
 }
 
 // roomDecision is the checkpoint that goes to make room, 0 when there is room.
-func (e *Engine) roomDecision(use memoryUse, compacted bool) (checkpoint.Seq, error) {
+func (e *Engine) roomDecision(use cgroup.MemoryUse, compacted bool) (checkpoint.Seq, error) {
 	c := &e.ckpt
 	inMemory := e.opts.Config.Durability == policy.DurabilityMemory
 	// What the program took since the last one has all changed.
-	grown := use.used - min(use.used, c.usedBefore+uint64(c.newestBytes()))
+	grown := use.Used - min(use.Used, c.usedBefore+uint64(c.newestBytes()))
 	drop, ok := roomFor(use, grown, c.manifests, e.pinned(), inMemory)
 	switch {
 	case ok:
-		c.usedBefore = use.used
+		c.usedBefore = use.Used
 		return 0, nil
 	case drop == 0:
 		if !c.tight {
 			c.tight = true
 			e.log.Warn("the memory limit leaves little room: memory for checkpoints is given back after each, and pauses are longer",
-				"used", use.used, "limit", use.limit)
+				"used", use.Used, "limit", use.Limit)
 		}
 		if compacted {
 			e.dropStandby("a checkpoint needs its room")
 		}
-		return 0, fmt.Errorf("%w: the container uses %d MiB of its memory limit of %d MiB", checkpoint.ErrFull, use.used>>20, use.limit>>20)
+		return 0, fmt.Errorf("%w: the container uses %d MiB of its memory limit of %d MiB", checkpoint.ErrFull, use.Used>>20, use.Limit>>20)
 	}
 	e.forgetCheckpoint(drop)
 	return drop, nil
@@ -73,15 +74,15 @@ func (e *Engine) roomDecision(use memoryUse, compacted bool) (checkpoint.Seq, er
 // the newest by what the program has grown, or else which goes, 0 for none. The newest stays, since the next
 // would have to be whole without it, and so do those pinned. Only those in
 // memory make room, and how much turns out when they are gone.
-func roomFor(use memoryUse, grown uint64, manifests []checkpoint.Manifest, pinned map[checkpoint.Seq]bool, inMemory bool) (drop checkpoint.Seq, ok bool) {
+func roomFor(use cgroup.MemoryUse, grown uint64, manifests []checkpoint.Manifest, pinned map[checkpoint.Seq]bool, inMemory bool) (drop checkpoint.Seq, ok bool) {
 	// Nothing is known of the first one's size but that all in use may be in it.
-	need := use.used
+	need := use.Used
 	if n := len(manifests); n > 0 {
 		need = uint64(manifests[n-1].Staged()) + grown
 	}
 	need += need/8 + roomMargin
 	// The program may be growing.
-	if use.limit == 0 || use.used+need <= use.limit-use.limit/8 {
+	if use.Limit == 0 || use.Used+need <= use.Limit-use.Limit/8 {
 		return 0, true
 	}
 	for i, m := range manifests {

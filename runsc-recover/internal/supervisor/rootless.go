@@ -8,7 +8,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 )
 
 // enterUserNS makes a process begin as root of a user namespace whose only
@@ -32,7 +32,7 @@ func checkRootless(spec *specs.Spec, opts SpawnOptions) error {
 		return notRootless("more than one user or group is mapped", "map one: the caller")
 	case opts.SystemdCgroup:
 		return notRootless("--systemd-cgroup is given", "leave it out: there are no cgroups without privileges")
-	case planNetwork(spec, true).path != "":
+	case planNetwork(spec, true).Path != "":
 		return notRootless("the network namespace has a path", "leave it out, with --network=none or --network=host")
 	}
 	return nil
@@ -43,5 +43,5 @@ func mapsMany(m []specs.LinuxIDMapping) bool {
 }
 
 func notRootless(what, next string) error {
-	return &oci.Error{Code: oci.CodeUnsupported, Message: fmt.Sprintf("without privileges gVisor can't run this: %s", what), Next: next}
+	return &errdefs.Error{Code: errdefs.CodeUnsupported, Message: fmt.Sprintf("without privileges gVisor can't run this: %s", what), Next: next}
 }

@@ -5,7 +5,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/test/expect"
 )
 
@@ -30,7 +30,7 @@ func TestCheckRootless(t *testing.T) {
 		err := checkRootless(&specs.Spec{Linux: c.linux}, c.opts)
 		expect.Equal(t, c.name, err == nil, c.ok)
 		if err != nil {
-			expect.Equal(t, c.name, oci.CodeOf(err), oci.CodeUnsupported)
+			expect.Equal(t, c.name, errdefs.CodeOf(err), errdefs.CodeUnsupported)
 		}
 	}
 }

@@ -10,7 +10,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/sentry/wire"
 )
 
 // maxEvents is how many events of a sandbox wait for the loop before the
@@ -22,7 +24,7 @@ const maxEvents = 16
 type generation struct {
 	Generation
 	number int
-	record oci.Generation
+	record statedir.Generation
 	events chan Event
 	// admitted is closed when events may reach the loop: not before the
 	// generation is the current one, so that a copy's first failure can't
@@ -79,13 +81,13 @@ func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 		buried:     buried,
 		bury:       sync.OnceFunc(func() { close(buried) }),
 		number:     n,
-		record:     oci.Generation{Number: n, ID: opts.ID, Root: opts.Root},
+		record:     statedir.Generation{Number: n, ID: opts.ID, Root: opts.Root},
 		events:     events,
 		admitted:   make(chan struct{}),
 		heard:      make(chan struct{}),
 	}
 	for _, pid := range g.Pids() {
-		if p, err := oci.FindProcess(pid); err == nil {
+		if p, err := statedir.FindProcess(pid); err == nil {
 			gen.record.Processes = append(gen.record.Processes, p)
 		}
 	}
@@ -203,7 +205,7 @@ func (e *Engine) damaged(gen *generation, err error) {
 		e.noteDeath(now)
 	}
 	e.step(rollback.CopyDamaged{
-		Seq: gen.from, Reason: bound(err.Error(), maxReason), RunTime: e.clock.read(now), Now: now,
+		Seq: gen.from, Reason: wire.BoundText(err.Error(), episode.MaxReason), RunTime: e.clock.read(now), Now: now,
 	})
 }
 

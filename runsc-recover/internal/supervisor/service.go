@@ -10,15 +10,16 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/sentry/wire"
 )
 
 // Service is what commands ask of an engine, as the control server serves it.
 type Service struct {
 	engine *Engine
-	cgroup containerCgroup // nil for none
+	cgroup cgroup.Cgroup // nil for none
 }
 
 var _ control.Service = (*Service)(nil)
@@ -75,18 +76,18 @@ func (s *Service) Stats(ctx context.Context) (control.Stats, error) {
 		return control.Stats{}, err
 	}
 	if s.cgroup == nil {
-		return control.Stats{}, unsupported(errNoCgroup)
+		return control.Stats{}, unsupported(cgroup.ErrNone)
 	}
-	stats, err := s.cgroup.stats()
+	stats, err := s.cgroup.Stats()
 	return control.Stats(stats), err
 }
 
 // Update implements control.Service.
 func (s *Service) Update(ctx context.Context, r specs.LinuxResources) error {
 	if s.cgroup == nil {
-		return unsupported(errNoCgroup)
+		return unsupported(cgroup.ErrNone)
 	}
-	if err := s.cgroup.update(&r); err != nil || r.Memory == nil {
+	if err := s.cgroup.Update(&r); err != nil || r.Memory == nil {
 		return err
 	}
 	// What is made later is told before it runs.
@@ -171,7 +172,7 @@ func (s *Service) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) erro
 func (s *Service) Episodes(ctx context.Context) ([]control.Episode, error) {
 	e := s.engine
 	return ask(ctx, e, func() ([]control.Episode, error) {
-		out := slices.Clone(e.journal.episodes)
+		out := slices.Clone(e.journal.Episodes)
 		for i := range out {
 			out[i].Attempts = slices.Clone(out[i].Attempts)
 		}
@@ -181,7 +182,7 @@ func (s *Service) Episodes(ctx context.Context) ([]control.Episode, error) {
 
 // Fail implements control.Service.
 func (s *Service) Fail(ctx context.Context, r control.FailRequest) error {
-	f := wire.Failure{Kind: wire.KindOperator, Code: r.Code, Message: bound(r.Message, wire.MaxFailureMessage)}
+	f := wire.Failure{Kind: wire.KindOperator, Code: r.Code, Message: wire.BoundText(r.Message, wire.MaxFailureMessage)}
 	return s.engine.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
 		return s.engine.operatorFail(ctx, gen, f)
 	})
@@ -204,12 +205,12 @@ func (s *Service) Shutdown(ctx context.Context) error {
 }
 
 func unsupported(err error) error {
-	return &oci.Error{Code: oci.CodeUnsupported, Message: err.Error(), Next: "one that runs without privileges can't have one", Err: err}
+	return &errdefs.Error{Code: errdefs.CodeUnsupported, Message: err.Error(), Next: "one that runs without privileges can't have one", Err: err}
 }
 
 func unsavable(err error) error {
 	if errors.Is(err, ErrUnsavable) {
-		return &oci.Error{Code: oci.CodeUnsavable, Message: err.Error(), Next: "the program runs on; try again later", Err: err}
+		return &errdefs.Error{Code: errdefs.CodeUnsavable, Message: err.Error(), Next: "the program runs on; try again later", Err: err}
 	}
 	return err
 }

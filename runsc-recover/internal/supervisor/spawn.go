@@ -19,7 +19,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
 // Command is the hidden command under which this binary re-executes itself as
@@ -55,9 +57,9 @@ const (
 //
 // Either side finds out by end of file that the other died.
 type SpawnOptions struct {
-	ID   string  `json:"id"`
-	Dir  oci.Dir `json:"dir"`    // exists
-	Path string  `json:"bundle"` // absolute
+	ID   string       `json:"id"`
+	Dir  statedir.Dir `json:"dir"`    // exists
+	Path string       `json:"bundle"` // absolute
 	// Owner is who creates the container, by name. Spawn sets it: in a user
 	// namespace of its own the supervisor would say root.
 	Owner string `json:"owner"`
@@ -92,8 +94,8 @@ type SpawnOptions struct {
 type created struct {
 	Pid int `json:"pid"`
 	// Warnings say what of the container can't be had, or not be rolled back.
-	Warnings []string   `json:"warnings,omitempty"`
-	Error    *oci.Error `json:"error,omitempty"`
+	Warnings []string       `json:"warnings,omitempty"`
+	Error    *errdefs.Error `json:"error,omitempty"`
 }
 
 // Spawn starts the container's supervisor and returns once the container is
@@ -103,7 +105,7 @@ type created struct {
 // the state directory is for Cleanup.
 //
 // Preconditions: the caller holds lock, the container's.
-func Spawn(ctx context.Context, spec *specs.Spec, lock *oci.Lock, opts SpawnOptions) (warnings []string, err error) {
+func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts SpawnOptions) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTime)
 	defer cancel()
 	if err := checkRootless(spec, opts); err != nil {
@@ -154,8 +156,8 @@ func socketPair() (ours, theirs *os.File, err error) {
 
 // startSupervisor forks in the container's network namespace, so that the new
 // process is in it as a whole.
-func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lock *oci.Lock) (*exec.Cmd, error) {
-	hostNS, err := os.Open(currentNetNS)
+func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lock *statedir.Lock) (*exec.Cmd, error) {
+	hostNS, err := os.Open(netns.Current)
 	if err != nil {
 		return nil, fmt.Errorf("open own network namespace: %w", err)
 	}
@@ -176,7 +178,7 @@ func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lo
 	if opts.Rootless && os.Geteuid() != 0 {
 		enterUserNS(cmd.SysProcAttr)
 	}
-	if err := inNetNS(planNetwork(spec, opts.Rootless), cmd.Start); err != nil {
+	if err := netns.In(planNetwork(spec, opts.Rootless), cmd.Start); err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
 	return cmd, nil

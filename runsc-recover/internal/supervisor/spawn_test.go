@@ -8,7 +8,7 @@ import (
 	"testing/iotest"
 
 	"runsc-recover/checkpoint/policy"
-	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/test/expect"
 )
 
@@ -52,8 +52,8 @@ func TestHandshake(t *testing.T) {
 	expect.Equal(t, "pid", reply.Pid, 9)
 	expect.Equal(t, "warnings", strings.Join(reply.Warnings, ";"), "beware")
 	expect.Equal(t, "error", err, nil)
-	_, err = shake(t, &created{Error: oci.Errorf(oci.CodeHook, "hook said no")})
-	expect.Equal(t, "code", oci.CodeOf(err), oci.CodeHook)
+	_, err = shake(t, &created{Error: errdefs.Errorf(errdefs.CodeHook, "hook said no")})
+	expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeHook)
 	_, err = shake(t, nil)
 	if err == nil || !strings.Contains(err.Error(), "/run/c/supervisor.log") {
 		t.Errorf("death must name the log: %v", err)

@@ -8,7 +8,9 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/sentry/wire"
 )
 
 const (
@@ -75,7 +77,7 @@ func (e *Engine) tendStandby() {
 			}
 			if err != nil {
 				e.log.Warn("weigh standby", "error", err)
-				s.reason = bound(err.Error(), maxReason)
+				s.reason = wire.BoundText(err.Error(), episode.MaxReason)
 				return
 			}
 			e.decideStandby(next, policy.ChooseStandby(in))
@@ -165,7 +167,7 @@ func (e *Engine) measure(in *policy.StandbyInput, next *prepared) (uint64, error
 	if err != nil {
 		return measured, fmt.Errorf("read memory use: %w", err)
 	}
-	in.Limit, in.Used = use.limit, use.used
+	in.Limit, in.Used = use.Limit, use.Used
 	return measured, nil
 }
 
@@ -221,7 +223,7 @@ func (e *Engine) tendLater(delay time.Duration) {
 func (e *Engine) standbyFailed(err error) {
 	s := &e.standby
 	s.failures++
-	s.reason = bound(err.Error(), maxReason)
+	s.reason = wire.BoundText(err.Error(), episode.MaxReason)
 	s.waiting, e.dirty = true, true
 	e.log.Warn("standby is lost", "error", err, "failures", s.failures)
 	if s.failures <= maxStandbyFailures {
@@ -337,11 +339,11 @@ func (s *standby) stop() {
 }
 
 // view is what state.json and the control socket show.
-func (s *standby) view() oci.Standby {
+func (s *standby) view() statedir.Standby {
 	if s.next == nil {
-		return oci.Standby{Kind: policy.StandbyCold, Reason: s.reason}
+		return statedir.Standby{Kind: policy.StandbyCold, Reason: s.reason}
 	}
-	return oci.Standby{
+	return statedir.Standby{
 		Kind: s.next.kind, Since: s.next.since, Generation: s.next.gen.number,
 		Checkpoint: s.next.seq, Reason: s.reason,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/test/expect"
 )
 
@@ -209,10 +210,10 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 		reason string
 	}{
 		{"room", func(o *EngineOptions) {
-			o.Memory = func() (memoryUse, error) { return memoryUse{used: 20 << 20, limit: 200 << 20}, nil }
+			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 200 << 20}, nil }
 		}, policy.StandbyWarm, "configured"},
 		{"container's limit", func(o *EngineOptions) {
-			o.Memory = func() (memoryUse, error) { return memoryUse{used: 20 << 20, limit: 80 << 20}, nil }
+			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 80 << 20}, nil }
 		}, policy.StandbyCold, "limit of 80 MiB"},
 		{"standby-memory", func(o *EngineOptions) { o.Config.StandbyMemory = 1 << 20 }, policy.StandbyCold, "standby-memory is 1 MiB"},
 		{"measured", func(o *EngineOptions) {
@@ -220,7 +221,7 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 		}, policy.StandbyCold, "takes 1024 MiB"},
 		{"unreadable", func(o *EngineOptions) {
 			o.Config.Durability = policy.DurabilityDisk // else checkpoints fail too
-			o.Memory = func() (memoryUse, error) { return memoryUse{}, os.ErrPermission }
+			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{}, os.ErrPermission }
 		}, policy.StandbyCold, "permission denied"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -251,7 +252,7 @@ func TestCheckpointTakesTheStandbysRoom(t *testing.T) {
 		var used atomic.Uint64
 		used.Store(20 << 20)
 		w := started(t, warm, func(o *EngineOptions) {
-			o.Memory = func() (memoryUse, error) { return memoryUse{used: used.Load(), limit: 200 << 20}, nil }
+			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: used.Load(), Limit: 200 << 20}, nil }
 		})
 		w.run(200 * time.Millisecond)
 		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyWarm)

@@ -2,6 +2,8 @@ package supervisor
 
 import (
 	"context"
+
+	"runsc-recover/oci/specconv"
 )
 
 // warn notes something that whoever creates the container should know.
@@ -14,7 +16,7 @@ func (s *supervisor) warn(what, reason string) {
 
 // warnOfSpec notes what of the spec a sandbox doesn't have, or can't go back.
 func (s *supervisor) warnOfSpec(context.Context) error {
-	for _, w := range specWarnings(s.bundle.Spec, isSocket) {
+	for _, w := range specconv.Warnings(s.bundle.Spec, specconv.IsSocket) {
 		s.warn(w, "")
 	}
 	return nil

@@ -14,14 +14,19 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/checkpoint/store"
-	"runsc-recover/oci"
+	"runsc-recover/checkpoint/store/imagedir"
+	"runsc-recover/checkpoint/store/reopen"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/host/netns"
+	"runsc-recover/runsc-recover/internal/host/osthread"
+	"runsc-recover/runsc-recover/internal/host/procusage"
 )
 
 // bootTime bounds booting a sandbox.
 const bootTime = time.Minute
 
 func (s *supervisor) makeEngine(ctx context.Context) error {
-	s.thread.Store(NewLastingThread())
+	s.thread.Store(osthread.New())
 	s.store = s.newStore()
 	s.engine = NewEngine(s.engineOptions())
 	return s.engine.Create(ctx)
@@ -49,22 +54,22 @@ func (s *supervisor) engineOptions() EngineOptions {
 		Saved:          s.saveState,
 		BeforeStart:    s.beforeStart,
 		AfterStart:     s.runPoststartHooks,
-		ProcessMemory:  residentMemory,
-		ProcessorTime:  processorTime,
-		HostNetwork:    s.opts.Network == networkHost,
-		PutNetworkBack: func() error { return s.before.putBack() },
+		ProcessMemory:  procusage.ResidentMemory,
+		ProcessorTime:  procusage.ProcessorTime,
+		HostNetwork:    s.opts.Network == netns.ModeHost,
+		PutNetworkBack: func() error { return s.before.PutBack() },
 		Log:            s.log,
 	}
 	if s.opts.ImagePath != "" {
-		o.Image = func() (checkpoint.Image, error) { return openImageDir(s.opts.ImagePath) }
+		o.Image = func() (checkpoint.Image, error) { return imagedir.Open(s.opts.ImagePath) }
 	}
 	if s.opts.FromStore {
 		o.Resume = &Resume{s.opts.FromSeq}
 	}
 	if s.cgroup != nil {
-		o.Memory = s.cgroup.memory
+		o.Memory = s.cgroup.Memory
 		o.OOMKills = func() uint64 {
-			st, err := s.cgroup.stats()
+			st, err := s.cgroup.Stats()
 			if err != nil {
 				s.log.Warn("read cgroup", "error", err)
 			}
@@ -89,7 +94,7 @@ func (s *supervisor) boot(b Booter) func(context.Context, BootOptions) (Generati
 		done := make(chan result, 1)
 		thread := s.thread.Load()
 		go thread.Do(func() {
-			s.shield.expose(func() {
+			s.shield.Expose(func() {
 				gen, err := b.Boot(ctx, o)
 				done <- result{gen, err}
 			})
@@ -99,7 +104,7 @@ func (s *supervisor) boot(b Booter) func(context.Context, BootOptions) (Generati
 			return r.gen, r.err
 		case <-ctx.Done():
 		}
-		s.thread.CompareAndSwap(thread, NewLastingThread())
+		s.thread.CompareAndSwap(thread, osthread.New())
 		go func() {
 			if r := <-done; r.gen != nil {
 				r.gen.Destroy()
@@ -115,13 +120,13 @@ func (s *supervisor) newStore() checkpoint.Store {
 	if s.opts.Policy.Durability != policy.DurabilityDisk {
 		return store.NewMemory(opts)
 	}
-	dir := storeDir(s.opts.Dir, s.opts.Policy)
-	return newReopeningStore(func() (checkpoint.Store, error) { return store.OpenDisk(dir, opts) })
+	dir := statedir.StorePath(s.opts.Dir, s.opts.Policy)
+	return reopen.New(func() (checkpoint.Store, error) { return store.OpenDisk(dir, opts) })
 }
 
 // generationID names a sandbox uniquely on the host, where containers of
 // different state directories may have the same id.
-func generationID(dir oci.Dir, n int) string {
+func generationID(dir statedir.Dir, n int) string {
 	sum := sha256.Sum256([]byte(dir))
 	return fmt.Sprintf("rr-%s-%d", hex.EncodeToString(sum[:8]), n)
 }

@@ -1,0 +1,72 @@
+package cleanup
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint/policy"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/test/expect"
+)
+
+func TestCleanupRemovesWhatIsLeft(t *testing.T) {
+	root := t.TempDir()
+	dir, lock, err := statedir.MakeDir(root, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	left := exec.Command("sleep", "1000")
+	if err := left.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go left.Wait()
+	proc, err := statedir.FindProcess(left.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	store := t.TempDir()
+	for _, d := range []string{dir.GenerationDir(1), filepath.Join(store, "c", "1"), filepath.Join(store, "other")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mounted := filepath.Join(dir.GenerationDir(1), "mounted here")
+	if os.Geteuid() == 0 {
+		mountTmpfs(t, mounted)
+	}
+	st := &statedir.State{
+		ID:     "c",
+		Policy: policy.Config{Store: store},
+		Generations: []statedir.Generation{{Processes: []statedir.Process{
+			proc,
+			{Pid: os.Getpid(), StartTime: 1}, // ours now, another's then
+		}}},
+	}
+	if err := Cleanup(dir, st); err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "sandbox is alive", proc.Alive(), false)
+	for path, want := range map[string]bool{string(dir): false, filepath.Join(store, "c"): false, filepath.Join(store, "other"): true} {
+		_, err := os.Stat(path)
+		expect.Equal(t, path, err == nil, want)
+	}
+	if err := Cleanup(dir, st); err != nil {
+		t.Errorf("again: %v", err)
+	}
+}
+
+func mountTmpfs(t *testing.T, path string) {
+	t.Helper()
+	if err := os.MkdirAll(path, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Mount("none", path, "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
+}

@@ -1,0 +1,171 @@
+// Package episode keeps the records of failures and of the attempts to get past
+// them, in memory and in the container's state directory.
+//
+// It must not know how an attempt is made. A Journal belongs to one goroutine.
+package episode
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/sentry/wire"
+)
+
+const (
+	// maxEpisodes is how many records are kept: the newest.
+	maxEpisodes = 1000
+	// maxJournal bounds what is read of a journal's file.
+	maxJournal = 64 << 20
+	// MaxProgramName bounds a program's name in a record, in bytes.
+	MaxProgramName = 256
+	// MaxReason bounds a reason that quotes an error, in bytes.
+	MaxReason = 1024
+)
+
+// Journal is the record of a container's episodes, in memory and in the state
+// directory, where it outlives the supervisor. It belongs to the engine's loop.
+type Journal struct {
+	Path     string
+	Episodes []control.Episode
+	dirty    bool
+}
+
+// Load reads the records that a supervisor left at path, none when
+// there is no such file.
+func Load(path string) ([]control.Episode, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open episode records: %w", err)
+	}
+	defer f.Close()
+	var episodes []control.Episode
+	if err := json.NewDecoder(io.LimitReader(f, maxJournal)).Decode(&episodes); err != nil {
+		return nil, fmt.Errorf("decode episode records: %w", err)
+	}
+	return episodes, nil
+}
+
+// Save writes the records if they have changed.
+func (j *Journal) Save() error {
+	if !j.dirty {
+		return nil
+	}
+	b, err := json.Marshal(j.Episodes)
+	if err != nil {
+		return fmt.Errorf("encode episode records: %w", err)
+	}
+	if err := statedir.WriteFile(j.Path, b); err != nil {
+		return fmt.Errorf("save episode records: %w", err)
+	}
+	j.dirty = false
+	return nil
+}
+
+// open returns the open episode, or nil.
+func (j *Journal) open() *control.Episode {
+	if n := len(j.Episodes); n > 0 && j.Episodes[n-1].EndedAt.IsZero() {
+		return &j.Episodes[n-1]
+	}
+	return nil
+}
+
+// attempt returns the last attempt of the open episode, or nil.
+func (j *Journal) attempt() *control.Attempt {
+	ep := j.open()
+	if ep == nil || len(ep.Attempts) == 0 {
+		return nil
+	}
+	return &ep.Attempts[len(ep.Attempts)-1]
+}
+
+func (j *Journal) BeginEpisode(a rollback.BeginEpisode, f wire.Failure, now time.Time) {
+	j.Episodes = append(j.Episodes, control.Episode{
+		Episode:   a.Episode,
+		Kind:      f.Kind.String(),
+		Code:      f.Code,
+		Signal:    f.Signo,
+		Message:   wire.BoundText(f.Message, wire.MaxFailureMessage),
+		Key:       fmt.Sprintf("%016x", f.Key),
+		PID:       f.PID,
+		TID:       f.TID,
+		Program:   wire.BoundText(f.Program, MaxProgramName),
+		FaultIP:   fmt.Sprintf("%#x", f.FaultIP),
+		FaultAddr: fmt.Sprintf("%#x", f.FaultAddr),
+		FailedAt:  now,
+		Outcome:   string(rollback.OutcomeOpen),
+		Attempts:  []control.Attempt{},
+	})
+	if extra := len(j.Episodes) - maxEpisodes; extra > 0 {
+		j.Episodes = append(j.Episodes[:0], j.Episodes[extra:]...)
+	}
+	j.dirty = true
+}
+
+func (j *Journal) BeginAttempt(a rollback.BeginAttempt, failedAt time.Time, stop time.Duration) {
+	ep := j.open()
+	if ep == nil {
+		return
+	}
+	ep.Attempts = append(ep.Attempts, control.Attempt{
+		Attempt:       a.Attempt,
+		Level:         a.Level,
+		CheckpointSeq: a.Seq,
+		Outcome:       string(rollback.OutcomeOpen),
+		Reasons:       append([]string{}, a.Reasons...),
+		FailedAt:      failedAt,
+		StopMS:        milliseconds(stop),
+	})
+	j.dirty = true
+}
+
+// Restored notes how long the attempt's copy took to make, and of what it was.
+func (j *Journal) Restored(d time.Duration, standby string, reasons []string) {
+	if at := j.attempt(); at != nil {
+		at.RestoreMS, at.Standby, j.dirty = milliseconds(d), standby, true
+		at.Reasons = append(at.Reasons, reasons...)
+	}
+}
+
+// Released notes how long its release took.
+func (j *Journal) Released(d time.Duration) {
+	if at := j.attempt(); at != nil {
+		at.InterruptMS, j.dirty = milliseconds(d), true
+	}
+}
+
+func (j *Journal) EndAttempt(a rollback.EndAttempt) {
+	if at := j.attempt(); at != nil {
+		at.Outcome = string(a.Outcome)
+		at.Reasons = append(at.Reasons, a.Reasons...)
+		j.dirty = true
+	}
+}
+
+func (j *Journal) EndEpisode(a rollback.EndEpisode, now time.Time) {
+	if ep := j.open(); ep != nil {
+		ep.Outcome = string(a.Outcome)
+		ep.Reasons = append(ep.Reasons, a.Reasons...)
+		ep.EndedAt = now
+		j.dirty = true
+	}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// TakeUp continues the records that an earlier supervisor left.
+func (j *Journal) TakeUp(episodes []control.Episode, now time.Time) {
+	j.Episodes = episodes
+	if ep := j.open(); ep != nil {
+		ep.Reasons, ep.EndedAt, j.dirty = append(ep.Reasons, "the supervisor died"), now, true
+	}
+}

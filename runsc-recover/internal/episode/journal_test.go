@@ -1,0 +1,54 @@
+package episode
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
+)
+
+func TestJournalIsBoundedAndReadable(t *testing.T) {
+	j := Journal{Path: filepath.Join(t.TempDir(), "episodes.json")}
+	now := time.Now()
+	for n := range maxEpisodes + 5 {
+		f := wire.Failure{Kind: wire.KindReported, Message: strings.Repeat("x", 2*wire.MaxFailureMessage)}
+		if n < maxEpisodes {
+			f.Message = ""
+		}
+		j.BeginEpisode(rollback.BeginEpisode{Episode: n + 1}, f, now)
+		j.BeginAttempt(rollback.BeginAttempt{Attempt: 1, Level: 1, Seq: 3}, now, time.Millisecond)
+		j.EndAttempt(rollback.EndAttempt{Outcome: rollback.OutcomeRecovered})
+		j.EndEpisode(rollback.EndEpisode{Outcome: rollback.OutcomeRecovered}, now)
+	}
+	if err := j.Save(); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(j.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "kept", len(got), maxEpisodes)
+	expect.Equal(t, "the newest", got[len(got)-1].Episode, maxEpisodes+5)
+	expect.Equal(t, "message", len(got[len(got)-1].Message), wire.MaxFailureMessage)
+	expect.Equal(t, "stop", got[0].Attempts[0].StopMS, 1)
+}
+
+func TestLoadEpisodesOfNone(t *testing.T) {
+	got, err := Load(filepath.Join(t.TempDir(), "none"))
+	expect.Equal(t, "error", err, nil)
+	expect.Equal(t, "records", len(got), 0)
+}
+
+func TestLateAttemptNotesNothing(t *testing.T) {
+	var j Journal
+	j.BeginAttempt(rollback.BeginAttempt{}, time.Now(), 0)
+	j.Restored(1, "", nil)
+	j.Released(1)
+	j.EndAttempt(rollback.EndAttempt{})
+	j.EndEpisode(rollback.EndEpisode{}, time.Now())
+	expect.Equal(t, "records", len(j.Episodes), 0)
+}

@@ -1,0 +1,110 @@
+// Package netns is the container's network namespace on the host: entering it,
+// the claims by which containers that share one find each other, and the
+// addresses that a sandbox takes off its interfaces and that go back later.
+//
+// It must not know sandboxes or the spec: a Plan says which namespace is meant.
+// A function that reads or changes a namespace means the calling thread's.
+package netns
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+const Current = "/proc/thread-self/ns/net"
+
+// Plan says which network namespace a container's supervisor lives in.
+type Plan struct {
+	Path string // join this one
+	Own  bool   // make a new one, held by the supervisor's being in it
+}
+
+// In runs f, which starts a process, in the planned namespace, so that
+// the whole new process is in it from its first thread on: a running Go
+// program can't move all its threads.
+func In(plan Plan, f func() error) error {
+	if plan == (Plan{}) {
+		return f()
+	}
+	return OnOwnThread(func() error {
+		if err := enter(plan); err != nil {
+			return err
+		}
+		return f()
+	})
+}
+
+// OnOwnThread runs f on a thread of its own and then puts that thread's network
+// namespace back. It never ends the thread: gVisor starts a sandbox on whatever
+// thread it is given, and the sandbox's parent-death signal would fire. A
+// thread that can't be put back is kept for good instead. It is never the
+// process's first thread, whose namespaces are shown as the process's.
+func OnOwnThread(f func() error) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			defer runtime.UnlockOSThread()
+			done <- OnOwnThread(f) // cannot get this thread, which is held
+			return
+		}
+		before, err := os.Open("/proc/thread-self/ns/net")
+		if err != nil {
+			runtime.UnlockOSThread()
+			done <- fmt.Errorf("open own network namespace: %w", err)
+			return
+		}
+		err = f()
+		restored := Set(before)
+		before.Close()
+		done <- err
+		if restored != nil {
+			select {}
+		}
+		runtime.UnlockOSThread()
+	}()
+	return <-done
+}
+
+func enter(plan Plan) error {
+	if plan.Own {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("make network namespace: %w", err)
+		}
+		return raiseLoopback()
+	}
+	ns, err := os.Open(plan.Path)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer ns.Close()
+	return Set(ns)
+}
+
+func Set(ns *os.File) error {
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return fmt.Errorf("join network namespace %s: %w", ns.Name(), err)
+	}
+	return nil
+}
+
+// raiseLoopback brings lo up: gVisor copies only interfaces that are.
+func raiseLoopback() error {
+	s, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open socket for loopback: %w", err)
+	}
+	defer unix.Close(s)
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return fmt.Errorf("name loopback: %w", err)
+	}
+	req.SetUint16(unix.IFF_UP)
+	if err := unix.IoctlIfreq(s, unix.SIOCSIFFLAGS, req); err != nil {
+		return fmt.Errorf("bring loopback up: %w", err)
+	}
+	return nil
+}

@@ -1,8 +1,0 @@
-package supervisor
-
-// The modes of gVisor's network.
-const (
-	networkSandbox = "sandbox"
-	networkHost    = "host"
-	networkNone    = "none"
-)
