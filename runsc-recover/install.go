@@ -86,10 +86,10 @@ func engineFlags() []cli.Flag {
 // readRuntime reads what engines are to be told.
 func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 	rt := install.Runtime{Name: c.String("name"), SystemdCgroup: p.globals.systemdCgroup}
-	config := make(map[string]string)
+	options := make(map[string]string)
 	for _, o := range policy.Names() {
 		if c.IsSet(o.Name) {
-			config[o.Name] = c.String(o.Name)
+			options[o.Name] = c.String(o.Name)
 			rt.Args = append(rt.Args, "--"+recoverPrefix+o.Name+"="+c.String(o.Name))
 		}
 	}
@@ -99,7 +99,7 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 		}
 		rt.Args = append(rt.Args, "--network="+c.String("network"))
 	}
-	if _, err := policy.FromAnnotations(nil, config); err != nil {
+	if _, err := policy.FromAnnotations(nil, options); err != nil {
 		return rt, errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 	}
 	binary := c.String("binary")

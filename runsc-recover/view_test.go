@@ -21,6 +21,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/test/expect"
 )
 
 func parseGlobals(args []string) (g globals, err error) {
@@ -94,7 +95,7 @@ func TestGoldenViews(t *testing.T) {
 			if err := write(&b); err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, b.String())
+			expect.Golden(t, name, b.String())
 		})
 	}
 }
@@ -109,7 +110,7 @@ func TestGoldenHelp(t *testing.T) {
 		if got.status != 0 || got.errout != "" {
 			t.Errorf("%q: %+v", args, got)
 		}
-		golden(t, name, got.out)
+		expect.Golden(t, name, got.out)
 	}
 }
 
@@ -150,7 +151,7 @@ func TestStateAndList(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := command(t, root, "state", "web")
-	golden(t, "state.json", strings.ReplaceAll(got.out, strconv.Itoa(state.Supervisor.Pid), "PID"))
+	expect.Golden(t, "state.json", strings.ReplaceAll(got.out, strconv.Itoa(state.Supervisor.Pid), "PID"))
 	if got := command(t, root, "list", "-q"); got.out != "db\nweb\n" || got.errout != "" {
 		t.Errorf("list -q: %+v", got)
 	}

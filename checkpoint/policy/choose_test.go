@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/test/expect"
 )
 
 // TestChooseGolden writes down the choice for each of many tries, from ladders
@@ -41,7 +42,7 @@ func TestChooseGolden(t *testing.T) {
 				}
 				fmt.Fprintf(&out, "after %d tries: %d: %s\n", tries, c.Seq, strings.Join(c.Reasons, "; "))
 			}
-			golden(t, "choose-"+name, out.String())
+			expect.Golden(t, "choose-"+name+".golden", out.String())
 		})
 	}
 }

@@ -27,6 +27,17 @@ const (
 	ExhaustedRestart Exhausted = "restart" // start afresh from the bundle
 )
 
+// Standby says how far a copy is prepared before it is needed.
+type Standby string
+
+// The kinds of standby.
+const (
+	StandbyCold Standby = "cold" // not at all
+	StandbyWarm Standby = "warm" // a sandbox is booted and waits for a checkpoint
+	StandbyHot  Standby = "hot"  // restored from a recent checkpoint and held
+	StandbyAuto Standby = "auto" // the best that fits
+)
+
 // Tracking says how a sandbox finds out what changed since a checkpoint.
 type Tracking string
 

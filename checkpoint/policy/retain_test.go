@@ -1,20 +1,16 @@
 package policy
 
 import (
-	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/test/expect"
 )
-
-var update = flag.Bool("update", false, "write the golden files as the results are")
 
 var epoch = time.Unix(1700000000, 0).UTC()
 
@@ -57,7 +53,7 @@ func TestRetainGolden(t *testing.T) {
 				now = tc.manifests[last].TakenAt
 			}
 			keep, drop := Retain(now, tc.manifests, tc.n, tc.pinned)
-			golden(t, "retain-"+tc.name, describe("keep", keep)+describe("drop", drop))
+			expect.Golden(t, "retain-"+tc.name+".golden", describe("keep", keep)+describe("drop", drop))
 		})
 	}
 }
@@ -68,23 +64,6 @@ func describe(verdict string, decisions []Decision) string {
 		fmt.Fprintf(&out, "%s %d: %s\n", verdict, d.Seq, strings.Join(d.Reasons, "; "))
 	}
 	return out.String()
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is now:\n%s", file, got)
-	}
 }
 
 // simulate takes a checkpoint after each of delays and retains n at once. It

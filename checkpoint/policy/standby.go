@@ -5,17 +5,6 @@ import (
 	"time"
 )
 
-// Standby says how far a copy is prepared before it is needed.
-type Standby string
-
-// The kinds of standby.
-const (
-	StandbyCold Standby = "cold" // not at all
-	StandbyWarm Standby = "warm" // a sandbox is booted and waits for a checkpoint
-	StandbyHot  Standby = "hot"  // restored from a recent checkpoint and held
-	StandbyAuto Standby = "auto" // the best that fits
-)
-
 // StandbyInput is what ChooseStandby decides on. Sizes are in bytes.
 type StandbyInput struct {
 	Asked     Standby // Config.Standby

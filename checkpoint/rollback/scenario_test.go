@@ -2,7 +2,6 @@ package rollback
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,9 +14,8 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
-
-var update = flag.Bool("update", false, "write the traces as they are into the scenario files")
 
 // A scenario file is a story with its trace. Each line is a comment (#), an
 // event, or, behind four spaces, what the event above it led to: its actions,
@@ -50,7 +48,7 @@ func runScenario(t *testing.T, file string) {
 			p.play(t, &out, line)
 		}
 	}
-	if *update {
+	if *expect.Update {
 		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
 			t.Fatal(err)
 		}

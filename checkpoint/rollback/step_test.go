@@ -2,9 +2,7 @@ package rollback
 
 import (
 	"encoding/json"
-	"flag"
 	"fmt"
-	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,6 +12,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/policy"
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 // allEvents has one of each kind, in the order of eventKind.
@@ -83,23 +82,7 @@ func TestAllPairs(t *testing.T) {
 			out.WriteString(strings.TrimSpace(line) + "\n")
 		}
 	}
-	golden(t, "testdata/transitions.golden", out.String())
-}
-
-func golden(t *testing.T, file, got string) {
-	t.Helper()
-	if flag.Lookup("update").Value.String() == "true" {
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("%s is now:\n%s", file, got)
-	}
+	expect.Golden(t, "transitions.golden", out.String())
 }
 
 // checkedStep steps and checks what holds for every step.
