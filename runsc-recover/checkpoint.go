@@ -10,7 +10,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // defaultImage is where an image is written when --image-path isn't given, as
@@ -74,7 +74,7 @@ type checkpointOptions struct {
 	id        string
 	intoStore bool
 	format    string
-	image     control.SaveImageRequest
+	image     api.SaveImageRequest
 }
 
 func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {

@@ -15,7 +15,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 func (p *program) checkpointsCommand() *cli.Command {
@@ -111,7 +111,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			i := slices.IndexFunc(all, func(e control.CheckpointEntry) bool { return e.Seq == seq })
+			i := slices.IndexFunc(all, func(e api.CheckpointEntry) bool { return e.Seq == seq })
 			if i < 0 {
 				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
 			}
@@ -120,7 +120,7 @@ EXAMPLES:
 	}
 }
 
-func writeCheckpoint(w io.Writer, e control.CheckpointEntry, format string) error {
+func writeCheckpoint(w io.Writer, e api.CheckpointEntry, format string) error {
 	if format == formatJSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
@@ -193,7 +193,7 @@ func seqArg(c *cli.Context) (checkpoint.Seq, error) {
 	return checkpoint.Seq(seq), nil
 }
 
-func (p *program) loadCheckpoints(ctx context.Context, id string) (all []control.CheckpointEntry, err error) {
+func (p *program) loadCheckpoints(ctx context.Context, id string) (all []api.CheckpointEntry, err error) {
 	err = p.withKeeper(ctx, id, func(ctx context.Context, k keeper) error {
 		all, err = k.Checkpoints(ctx)
 		return err
@@ -201,10 +201,10 @@ func (p *program) loadCheckpoints(ctx context.Context, id string) (all []control
 	return all, err
 }
 
-func writeCheckpoints(w io.Writer, all []control.CheckpointEntry, format string) error {
+func writeCheckpoints(w io.Writer, all []api.CheckpointEntry, format string) error {
 	if format == formatJSON {
 		if all == nil {
-			all = []control.CheckpointEntry{}
+			all = []api.CheckpointEntry{}
 		}
 		return writeJSON(w, all)
 	}

@@ -12,7 +12,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // TestCommands drives command lines against a container in each status: what
@@ -91,7 +91,7 @@ func TestCommands(t *testing.T) {
 	} {
 		t.Run(string(c.status)+" "+c.line, func(t *testing.T) {
 			root := t.TempDir()
-			s := &service{exit: control.ExitStatus{Status: 42}}
+			s := &service{exit: api.ExitStatus{Status: 42}}
 			makeContainer(t, root, "web", c.status, s)
 			got := command(t, root, strings.Fields(c.line)...)
 			if got.status != c.exit || !strings.Contains(got.errout, c.says) || c.says == "" && got.errout != "" {

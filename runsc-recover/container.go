@@ -7,7 +7,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // callTime bounds a command's conversation with a supervisor: longer than a
@@ -18,7 +18,7 @@ const callTime = 150 * time.Second
 type container struct {
 	dir    statedir.Dir
 	state  *statedir.State
-	client *control.Client
+	client *api.Client
 }
 
 // openContainer finds a container. Errors: oci.ErrInvalidID, oci.ErrNotExist.
@@ -31,7 +31,7 @@ func openContainer(root, id string) (*container, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &container{dir: dir, state: state, client: control.NewClient(dir.ControlSocket())}, nil
+	return &container{dir: dir, state: state, client: api.NewClient(dir.ControlSocket())}, nil
 }
 
 // openLive finds a container whose supervisor can be asked. Errors: those of

@@ -12,8 +12,8 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cleanup"
-	"runsc-recover/runsc-recover/internal/control"
 )
 
 const (
@@ -136,7 +136,7 @@ func shutDown(ctx context.Context, dir statedir.Dir, state *statedir.State) {
 	ctx, cancel := context.WithTimeout(ctx, shutdownTime)
 	defer cancel()
 	// However that ends, endSupervisor makes sure.
-	if control.NewClient(dir.ControlSocket()).Shutdown(ctx) == nil {
+	if api.NewClient(dir.ControlSocket()).Shutdown(ctx) == nil {
 		_ = state.Supervisor.Wait(ctx)
 	}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
 )
 
@@ -28,7 +28,7 @@ until the container is deleted, and can be read after it has stopped.`,
 	}
 }
 
-func (p *program) episodesSubcommand(name, usage string, write func(io.Writer, []control.Episode) error) *cli.Command {
+func (p *program) episodesSubcommand(name, usage string, write func(io.Writer, []api.Episode) error) *cli.Command {
 	return &cli.Command{
 		Name:      name,
 		Usage:     usage,
@@ -68,20 +68,20 @@ EXAMPLES:
 
 // loadEpisodes reads the records that the supervisor keeps beside its state,
 // so that they can be had whether or not it is alive.
-func (p *program) loadEpisodes(id string) ([]control.Episode, error) {
+func (p *program) loadEpisodes(id string) ([]api.Episode, error) {
 	ct, err := openContainer(p.globals.root, id)
 	if err != nil {
 		return nil, err
 	}
 	all, err := episode.Load(ct.dir.EpisodesFile())
 	if all == nil {
-		all = []control.Episode{}
+		all = []api.Episode{}
 	}
 	return all, err
 }
 
 // pickEpisode keeps the episode with that number; all for "".
-func pickEpisode(all []control.Episode, number string) ([]control.Episode, error) {
+func pickEpisode(all []api.Episode, number string) ([]api.Episode, error) {
 	if number == "" {
 		return all, nil
 	}
@@ -89,14 +89,14 @@ func pickEpisode(all []control.Episode, number string) ([]control.Episode, error
 	if err != nil {
 		return nil, errdefs.Errorf(errdefs.CodeRequest, "episode %q is not a number", number)
 	}
-	i := slices.IndexFunc(all, func(e control.Episode) bool { return e.Episode == n })
+	i := slices.IndexFunc(all, func(e api.Episode) bool { return e.Episode == n })
 	if i < 0 {
 		return nil, errdefs.Errorf(errdefs.CodeRequest, "no episode %d", n)
 	}
 	return all[i : i+1], nil
 }
 
-func writeEpisodes(w io.Writer, all []control.Episode) error {
+func writeEpisodes(w io.Writer, all []api.Episode) error {
 	t := newTable(w)
 	fmt.Fprint(t, "EPISODE\tFAILED\tFAILURE\tATTEMPTS\tLEVEL\tOUTCOME\n")
 	for _, e := range all {
@@ -110,7 +110,7 @@ func writeEpisodes(w io.Writer, all []control.Episode) error {
 }
 
 // failureText says in few words what failed.
-func failureText(e control.Episode) string {
+func failureText(e api.Episode) string {
 	switch {
 	case e.Signal != 0:
 		return fmt.Sprintf("%s %d", e.Kind, e.Signal)
@@ -120,7 +120,7 @@ func failureText(e control.Episode) string {
 	return fmt.Sprintf("%s %d: %s", e.Kind, e.Code, printable(e.Message))
 }
 
-func writeEpisodeDetails(w io.Writer, all []control.Episode) error {
+func writeEpisodeDetails(w io.Writer, all []api.Episode) error {
 	for i, e := range all {
 		if i > 0 {
 			fmt.Fprintln(w)

@@ -10,7 +10,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -97,7 +97,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 type eventStream struct {
 	eventsOptions
 	out      *json.Encoder
-	stats    func(context.Context) (control.Stats, error)
+	stats    func(context.Context) (api.Stats, error)
 	oomKills func() uint64 // also once the container is over
 	seen     uint64        // kills that were reported, or came before
 }
@@ -175,7 +175,7 @@ type memoryEntry struct {
 	Failcnt uint64 `json:"failcnt"`
 }
 
-func statsView(s control.Stats) statsData {
+func statsView(s api.Stats) statsData {
 	var d statsData
 	d.CPU.Usage.Total, d.CPU.Usage.Kernel, d.CPU.Usage.User = s.CPUUsageNS, s.CPUKernelNS, s.CPUUserNS
 	d.Memory.Usage = memoryEntry{Limit: s.MemoryLimit, Usage: s.MemoryUsage, Max: s.MemoryMax, Failcnt: s.MemoryFailcnt}

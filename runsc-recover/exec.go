@@ -14,7 +14,7 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/supervisor"
 )
@@ -146,7 +146,7 @@ func checkConsole(terminal, detach bool, socket string) error {
 // execIn runs the process in the generation. Only a process in the foreground
 // and without a terminal is run by this process itself: a terminal needs a
 // session of its own, and a detached process one that outlives this command.
-func (p *program) execIn(ctx context.Context, o execOptions, gen control.Generation) error {
+func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation) error {
 	files, err := preservedFiles(o.preserveFDs)
 	if err != nil {
 		return err
@@ -192,11 +192,11 @@ func (r execRequest) run(ctx context.Context, preserved []*os.File, started func
 	}
 	sandbox.Register()
 	appendOutput()
-	var guard *control.Guard
+	var guard *api.Guard
 	status, err := sandbox.Exec(ctx, r.Handle, sandbox.ExecOptions{
 		Process: r.Process, Files: files, Rootless: r.Rootless,
 		Started: func(pid int) (err error) {
-			if guard, err = control.NewClient(r.Socket).Guard(control.ExecProcess{Generation: r.Generation, PID: pid}); err != nil {
+			if guard, err = api.NewClient(r.Socket).Guard(api.ExecProcess{Generation: r.Generation, PID: pid}); err != nil {
 				return err
 			}
 			return started()

@@ -13,7 +13,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // A process that is detached, or has a terminal, is run by a process of its
@@ -35,7 +35,7 @@ const (
 
 // execReport says that the process runs, when it holds no error.
 type execReport struct {
-	Error *control.Error `json:"error,omitempty"`
+	Error *api.Error `json:"error,omitempty"`
 }
 
 func (p *program) execWaitCommand() *cli.Command {
@@ -74,7 +74,7 @@ func (p *program) execWait(ctx context.Context, nfiles int) error {
 		return errors.Join(json.NewEncoder(report).Encode(execReport{}), report.Close())
 	})
 	if err != nil && !running {
-		_ = json.NewEncoder(report).Encode(execReport{Error: control.Classify(err)})
+		_ = json.NewEncoder(report).Encode(execReport{Error: api.Classify(err)})
 		return exitStatus(statusExecError) // whoever asked prints it
 	}
 	return p.execEnded(status, err)

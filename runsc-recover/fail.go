@@ -8,7 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/sentry/wire"
 )
 
@@ -40,14 +40,14 @@ EXAMPLE:
 	}
 }
 
-func failRequest(code int, message string) (control.FailRequest, error) {
+func failRequest(code int, message string) (api.FailRequest, error) {
 	switch {
 	case code < math.MinInt32 || code > math.MaxInt32:
-		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--code %d doesn't fit 32 bits", code)
+		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--code %d doesn't fit 32 bits", code)
 	case len(message) > wire.MaxFailureMessage:
-		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message has %d bytes, at most %d", len(message), wire.MaxFailureMessage)
+		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message has %d bytes, at most %d", len(message), wire.MaxFailureMessage)
 	case !utf8.ValidString(message):
-		return control.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message is not UTF-8")
+		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message is not UTF-8")
 	}
-	return control.FailRequest{Code: int32(code), Message: message}, nil
+	return api.FailRequest{Code: int32(code), Message: message}, nil
 }

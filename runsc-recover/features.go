@@ -7,7 +7,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/sandbox"
@@ -27,7 +27,7 @@ EXAMPLE:
 			}
 			enc := json.NewEncoder(p.out)
 			enc.SetIndent("", "    ")
-			defaults, err := policy.Parse(p.globals.recover)
+			defaults, err := config.Parse(p.globals.recover)
 			if err != nil {
 				return errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 			}
@@ -36,7 +36,7 @@ EXAMPLE:
 	}
 }
 
-func describeFeatures(defaults policy.Config) features.Features {
+func describeFeatures(defaults config.Config) features.Features {
 	yes, no := true, false
 	return features.Features{
 		OCIVersionMin: "1.0.0",

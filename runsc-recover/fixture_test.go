@@ -13,7 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // result is what a command line came to.
@@ -38,13 +38,13 @@ func commandWith(t *testing.T, stdin string, args ...string) result {
 // service is a supervisor that notes what it is asked. Whatever isn't set here
 // succeeds and returns nothing.
 type service struct {
-	control.Service // nil: a method that no test expects
-	asked           []string
-	err             error
-	stats           control.Stats
-	checkpoints     []control.CheckpointEntry
-	processes       []control.Process
-	exit            control.ExitStatus
+	api.Service // nil: a method that no test expects
+	asked       []string
+	err         error
+	stats       api.Stats
+	checkpoints []api.CheckpointEntry
+	processes   []api.Process
+	exit        api.ExitStatus
 }
 
 func (s *service) note(format string, args ...any) error {
@@ -55,23 +55,23 @@ func (s *service) note(format string, args ...any) error {
 func (s *service) Start(context.Context) error  { return s.note("start") }
 func (s *service) Pause(context.Context) error  { return s.note("pause") }
 func (s *service) Resume(context.Context) error { return s.note("resume") }
-func (s *service) Signal(_ context.Context, r control.SignalRequest) error {
+func (s *service) Signal(_ context.Context, r api.SignalRequest) error {
 	return s.note("signal %d %t", r.Signal, r.All)
 }
-func (s *service) Fail(_ context.Context, r control.FailRequest) error {
+func (s *service) Fail(_ context.Context, r api.FailRequest) error {
 	return s.note("fail %d %q", r.Code, r.Message)
 }
 func (s *service) Update(_ context.Context, r specs.LinuxResources) error {
 	return s.note("update %d %d", *r.Memory.Limit, r.Pids.Limit)
 }
-func (s *service) Stats(context.Context) (control.Stats, error) { return s.stats, s.note("stats") }
-func (s *service) Processes(context.Context) ([]control.Process, error) {
+func (s *service) Stats(context.Context) (api.Stats, error) { return s.stats, s.note("stats") }
+func (s *service) Processes(context.Context) ([]api.Process, error) {
 	return s.processes, s.note("processes")
 }
 func (s *service) Checkpoint(context.Context) (checkpoint.Manifest, error) {
 	return checkpoint.Manifest{Seq: 9}, s.note("checkpoint")
 }
-func (s *service) Checkpoints(context.Context) ([]control.CheckpointEntry, error) {
+func (s *service) Checkpoints(context.Context) ([]api.CheckpointEntry, error) {
 	return s.checkpoints, s.note("checkpoints")
 }
 func (s *service) VerifyCheckpoint(_ context.Context, seq checkpoint.Seq) error {
@@ -80,16 +80,16 @@ func (s *service) VerifyCheckpoint(_ context.Context, seq checkpoint.Seq) error 
 func (s *service) RemoveCheckpoint(_ context.Context, seq checkpoint.Seq) error {
 	return s.note("remove %d", seq)
 }
-func (s *service) SaveImage(_ context.Context, r control.SaveImageRequest) error {
+func (s *service) SaveImage(_ context.Context, r api.SaveImageRequest) error {
 	return s.note("image %s %t", r.ImagePath, r.LeaveRunning)
 }
-func (s *service) Wait(ctx context.Context) (control.ExitStatus, error) {
+func (s *service) Wait(ctx context.Context) (api.ExitStatus, error) {
 	return s.exit, s.note("wait")
 }
 
 // makeContainer puts a container below root whose supervisor is this process,
 // served by s unless that is nil.
-func makeContainer(t *testing.T, root, id string, status statedir.Status, s control.Service) *statedir.State {
+func makeContainer(t *testing.T, root, id string, status statedir.Status, s api.Service) *statedir.State {
 	t.Helper()
 	dir, lock, err := statedir.MakeDir(root, id)
 	if err != nil {
@@ -112,11 +112,11 @@ func makeContainer(t *testing.T, root, id string, status statedir.Status, s cont
 	if s == nil {
 		return state
 	}
-	l, err := control.Listen(dir.ControlSocket())
+	l, err := api.Listen(dir.ControlSocket())
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := control.NewServer(s)
+	srv := api.NewServer(s)
 	go srv.Serve(l)
 	t.Cleanup(func() { srv.Close() })
 	return state

@@ -9,7 +9,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 )
@@ -42,11 +42,11 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "ignored"},
 	}
-	for _, o := range policy.Names() {
+	for _, o := range config.Names() {
 		flags = append(flags, &cli.StringFlag{
 			Name:        recoverPrefix + o.Name,
 			DefaultText: o.Default,
-			Usage:       o.Usage + "; default for the annotation " + policy.AnnotationPrefix + o.Name,
+			Usage:       o.Usage + "; default for the annotation " + config.AnnotationPrefix + o.Name,
 		})
 	}
 	return flags
@@ -62,7 +62,7 @@ func globalsOf(c *cli.Context) (globals, error) {
 		network:       c.String("network"),
 		recover:       map[string]string{},
 	}
-	for _, o := range policy.Names() {
+	for _, o := range config.Names() {
 		if c.IsSet(recoverPrefix + o.Name) {
 			g.recover[o.Name] = c.String(recoverPrefix + o.Name)
 		}

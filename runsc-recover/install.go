@@ -10,7 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/install"
 )
@@ -18,7 +18,7 @@ import (
 func (p *program) installCommand() *cli.Command {
 	flags := append(engineFlags(), &cli.StringFlag{Name: "binary", Usage: "the runtime's `FILE` (default: this one)"},
 		&cli.StringFlag{Name: "network", Usage: networkUsage})
-	for _, o := range policy.Names() {
+	for _, o := range config.Names() {
 		flags = append(flags, &cli.StringFlag{Name: o.Name, DefaultText: o.Default, Usage: o.Usage})
 	}
 	return &cli.Command{
@@ -87,7 +87,7 @@ func engineFlags() []cli.Flag {
 func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 	rt := install.Runtime{Name: c.String("name"), SystemdCgroup: p.globals.systemdCgroup}
 	options := make(map[string]string)
-	for _, o := range policy.Names() {
+	for _, o := range config.Names() {
 		if c.IsSet(o.Name) {
 			options[o.Name] = c.String(o.Name)
 			rt.Args = append(rt.Args, "--"+recoverPrefix+o.Name+"="+c.String(o.Name))
@@ -99,7 +99,7 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 		}
 		rt.Args = append(rt.Args, "--network="+c.String("network"))
 	}
-	if _, err := policy.FromAnnotations(nil, options); err != nil {
+	if _, err := config.FromAnnotations(nil, options); err != nil {
 		return rt, errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 	}
 	binary := c.String("binary")

@@ -5,7 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 func (p *program) killCommand() *cli.Command {
@@ -41,12 +41,12 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return p.kill(c.Context, c.Args().First(), control.SignalRequest{Signal: sig, All: c.Bool("all")})
+			return p.kill(c.Context, c.Args().First(), api.SignalRequest{Signal: sig, All: c.Bool("all")})
 		},
 	}
 }
 
-func (p *program) kill(ctx context.Context, id string, r control.SignalRequest) error {
+func (p *program) kill(ctx context.Context, id string, r api.SignalRequest) error {
 	ct, err := openLive(p.globals.root, id)
 	if err == nil && r.Signal != 0 {
 		err = call(ctx, func(ctx context.Context) error { return ct.client.Signal(ctx, r) })

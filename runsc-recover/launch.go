@@ -13,11 +13,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/supervisor"
 )
 
@@ -133,7 +133,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 
 // spawn starts the supervisor. The terminal of a container in the foreground
 // comes to this process.
-func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config policy.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*os.File, error) {
+func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*os.File, error) {
 	var l *consoleListener
 	socket := o.consoleSocket
 	if bundle.Spec.Process.Terminal && socket == "" {
@@ -181,7 +181,7 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 	}
 	stop := forwardSignals(t, func(sig syscall.Signal) {
 		_ = call(ctx, func(ctx context.Context) error {
-			return ct.client.Signal(ctx, control.SignalRequest{Signal: int(sig)})
+			return ct.client.Signal(ctx, api.SignalRequest{Signal: int(sig)})
 		})
 	})
 	defer stop()

@@ -4,12 +4,12 @@ import (
 	"maps"
 	"slices"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 )
 
 // networkAnnotation chooses a container's network stack.
-const networkAnnotation = policy.AnnotationPrefix + "network"
+const networkAnnotation = config.AnnotationPrefix + "network"
 
 const networkUsage = "network stack: sandbox (gVisor's own), host (the host's, or that of the container's namespace) or none"
 

@@ -5,14 +5,14 @@ import (
 	"runtime"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 )
 
 // HasStore reports whether there is a store of a container's checkpoints.
-func HasStore(dir statedir.Dir, p policy.Config) bool {
+func HasStore(dir statedir.Dir, p config.Config) bool {
 	_, err := os.Stat(statedir.StorePath(dir, p))
 	return err == nil
 }
@@ -22,8 +22,8 @@ func HasStore(dir statedir.Dir, p policy.Config) bool {
 // ErrNotFound when there is no store.
 //
 // Preconditions: the caller holds the container's lock.
-func OpenStore(dir statedir.Dir, p policy.Config, gvisorVersion string) (checkpoint.Store, error) {
-	if p.Durability != policy.DurabilityDisk {
+func OpenStore(dir statedir.Dir, p config.Config, gvisorVersion string) (checkpoint.Store, error) {
+	if p.Durability != config.DurabilityDisk {
 		return nil, errdefs.ErrNotRunning
 	}
 	if !HasStore(dir, p) {

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
@@ -67,11 +67,11 @@ func checkStopped(s *statedir.State) error {
 
 // recoverConfig returns the configuration: the one that the container had, when it
 // is brought back.
-func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (policy.Config, error) {
+func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, error) {
 	if pl.before != nil {
 		return pl.before.Policy, checkDurable(pl.before.Policy)
 	}
-	config, err := policy.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
+	config, err := config.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
 	if err != nil {
 		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
 	}
@@ -87,8 +87,8 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (policy.Config, e
 	return config, nil
 }
 
-func checkDurable(c policy.Config) error {
-	if c.Durability == policy.DurabilityDisk && c.Enabled {
+func checkDurable(c config.Config) error {
+	if c.Durability == config.DurabilityDisk && c.Enabled {
 		return nil
 	}
 	return &errdefs.Error{Code: errdefs.CodeCheckpointMissing, Message: "the container's checkpoints are not kept on disk",

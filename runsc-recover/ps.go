@@ -15,7 +15,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 func (p *program) psCommand() *cli.Command {
@@ -99,7 +99,7 @@ func hostPids(s *statedir.State) []int {
 }
 
 // writeProcesses prints the columns of ps -ef.
-func writeProcesses(w io.Writer, ps []control.Process) error {
+func writeProcesses(w io.Writer, ps []api.Process) error {
 	b := new(bytes.Buffer)
 	fmt.Fprintf(b, "%-8s %7s %7s  C %5s %-8s %8s CMD\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME")
 	for _, pr := range ps {

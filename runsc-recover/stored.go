@@ -7,13 +7,13 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // keeper looks after the checkpoints of a container: its supervisor, or the
 // store itself when there is none.
 type keeper interface {
-	Checkpoints(ctx context.Context) ([]control.CheckpointEntry, error)
+	Checkpoints(ctx context.Context) ([]api.CheckpointEntry, error)
 	VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 	RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 }
@@ -37,11 +37,11 @@ func (p *program) withKeeper(ctx context.Context, id string, f func(context.Cont
 	defer lock.Unlock()
 	s, err := OpenStore(ct.dir, ct.state.Policy, gvisorVersion())
 	if err != nil {
-		return control.Classify(err)
+		return api.Classify(err)
 	}
 	err = f(ctx, stored{s})
 	if err = errors.Join(err, s.Close()); err != nil {
-		return control.Classify(err)
+		return api.Classify(err)
 	}
 	return nil
 }
@@ -50,19 +50,19 @@ func (p *program) withKeeper(ctx context.Context, id string, f func(context.Cont
 type stored struct{ store checkpoint.Store }
 
 // Checkpoints implements keeper.
-func (s stored) Checkpoints(ctx context.Context) ([]control.CheckpointEntry, error) {
+func (s stored) Checkpoints(ctx context.Context) ([]api.CheckpointEntry, error) {
 	good, bad, err := s.store.List(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var out []control.CheckpointEntry
+	var out []api.CheckpointEntry
 	for _, m := range good {
-		out = append(out, control.CheckpointEntry{Manifest: m})
+		out = append(out, api.CheckpointEntry{Manifest: m})
 	}
 	for seq, err := range bad {
-		out = append(out, control.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
+		out = append(out, api.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
 	}
-	slices.SortFunc(out, func(a, b control.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(out, func(a, b api.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
 	return out, nil
 }
 

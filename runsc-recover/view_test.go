@@ -16,11 +16,11 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/test/expect"
 )
 
@@ -32,23 +32,23 @@ func parseGlobals(args []string) (g globals, err error) {
 	return g, errors.Join(app.Run(append([]string{"rr"}, args...)), err)
 }
 
-func someEpisodes() []control.Episode {
+func someEpisodes() []api.Episode {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	return []control.Episode{
+	return []api.Episode{
 		{
 			Episode: 1, Kind: "reported", Code: 7, Message: "bad batch\x1b[31m\n", Key: "00000000deadbeef", PID: 5, TID: 6, Program: "ledger",
 			FaultIP: "0x0", FaultAddr: "0x0", FailedAt: at, EndedAt: at.Add(3 * time.Second), Outcome: "recovered",
 			Reasons: []string{"outlived the failure point"},
-			Attempts: []control.Attempt{
+			Attempts: []api.Attempt{
 				{Attempt: 1, Level: 1, CheckpointSeq: 9, Outcome: "coinciding", Reasons: []string{"newest before the failure"}, FailedAt: at, StopMS: 0.25, RestoreMS: 190.5, Standby: "warm", InterruptMS: 1.75},
 				{Attempt: 2, Level: 2, CheckpointSeq: 9, Outcome: "recovered", Reasons: []string{"newest is tried twice"}, FailedAt: at.Add(time.Second)},
 			},
 		},
-		{Episode: 2, Kind: "signal", Signal: 11, Key: "0000000000000001", Program: "ledger", FaultIP: "0x401000", FaultAddr: "0x8", FailedAt: at.Add(time.Minute), Outcome: "open", Attempts: []control.Attempt{}},
+		{Episode: 2, Kind: "signal", Signal: 11, Key: "0000000000000001", Program: "ledger", FaultIP: "0x401000", FaultAddr: "0x8", FailedAt: at.Add(time.Minute), Outcome: "open", Attempts: []api.Attempt{}},
 	}
 }
 
-func someCheckpoints() []control.CheckpointEntry {
+func someCheckpoints() []api.CheckpointEntry {
 	m := checkpoint.Manifest{
 		Version: 2, Seq: 8, Trigger: checkpoint.TriggerInterval, TakenAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RunTime: 12345678 * time.Microsecond, Generation: 1,
 		Cost:  checkpoint.Cost{Stop: 100 * time.Microsecond, Kernel: 19 * time.Millisecond, Copy: 2 * time.Millisecond, Publish: time.Second},
@@ -57,7 +57,7 @@ func someCheckpoints() []control.CheckpointEntry {
 	}
 	damaged := m
 	damaged.Seq, damaged.Parent, damaged.Trigger = 9, 8, checkpoint.TriggerProgram
-	return []control.CheckpointEntry{{Manifest: m, Reasons: []string{"newest", "spacing"}}, {Manifest: damaged, Error: "hash differs\x07"}}
+	return []api.CheckpointEntry{{Manifest: m, Reasons: []string{"newest", "spacing"}}, {Manifest: damaged, Error: "hash differs\x07"}}
 }
 
 func TestGoldenViews(t *testing.T) {
@@ -67,7 +67,7 @@ func TestGoldenViews(t *testing.T) {
 			Standby: &statedir.Standby{Kind: "warm", Since: created, Generation: 2, Reason: "as configured"}},
 		{Version: "1.2.0", ID: "a-rather-long-container-id", Status: statedir.StatusStopped, Bundle: "/b", Rootfs: "/b/r", Created: created, Owner: "#1234"},
 	}
-	processes := []control.Process{{PID: 1, UID: 0, TTY: "?", STime: "03:04", Time: "20ms", Cmd: "sh"}, {PID: 23, PPID: 1, UID: 4000000, TTY: "", STime: "03:05", Time: "0s", Cmd: "x\x1b[2J"}}
+	processes := []api.Process{{PID: 1, UID: 0, TTY: "?", STime: "03:04", Time: "20ms", Cmd: "sh"}, {PID: 23, PPID: 1, UID: 4000000, TTY: "", STime: "03:05", Time: "0s", Cmd: "x\x1b[2J"}}
 	for name, write := range map[string]func(b *bytes.Buffer) error{
 		"list.txt":           func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatTable}) },
 		"list.json":          func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatJSON}) },
@@ -81,11 +81,11 @@ func TestGoldenViews(t *testing.T) {
 		"checkpoint-bad.txt": func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[1], formatTable) },
 		"checkpoints.json":   func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), formatJSON) },
 		"events.json": func(b *bytes.Buffer) error {
-			return writeJSON(b, event{Type: "stats", ID: "web", Data: statsView(control.Stats{CPUUsageNS: 1, CPUKernelNS: 2, CPUUserNS: 3, MemoryUsage: 4, MemoryLimit: 5, MemoryMax: 6, MemoryFailcnt: 7, PidsCurrent: 8, PidsLimit: 9})})
+			return writeJSON(b, event{Type: "stats", ID: "web", Data: statsView(api.Stats{CPUUsageNS: 1, CPUKernelNS: 2, CPUUserNS: 3, MemoryUsage: 4, MemoryLimit: 5, MemoryMax: 6, MemoryFailcnt: 7, PidsCurrent: 8, PidsLimit: 9})})
 		},
 		"spec.json": func(b *bytes.Buffer) error { return writeJSON(b, exampleSpec(false)) },
 		"features.json": func(b *bytes.Buffer) error {
-			f := describeFeatures(policy.Config{})
+			f := describeFeatures(config.Config{})
 			f.Annotations = nil
 			return writeJSON(b, f)
 		},
@@ -199,7 +199,7 @@ func TestFilterPS(t *testing.T) {
 }
 
 func TestStreamEvents(t *testing.T) {
-	over := &control.Error{Code: errdefs.CodeSupervisorGone}
+	over := &api.Error{Code: errdefs.CodeSupervisorGone}
 	failure := errors.New("no cgroup")
 	for _, c := range []struct {
 		name  string
@@ -219,9 +219,9 @@ func TestStreamEvents(t *testing.T) {
 		s := eventStream{
 			eventsOptions: eventsOptions{id: "web", interval: time.Millisecond},
 			out:           json.NewEncoder(&out),
-			stats: func(context.Context) (control.Stats, error) {
+			stats: func(context.Context) (api.Stats, error) {
 				turn++
-				return control.Stats{}, c.stats[turn-1]
+				return api.Stats{}, c.stats[turn-1]
 			},
 			oomKills: func() uint64 {
 				asked++

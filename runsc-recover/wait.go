@@ -7,7 +7,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // statusUnknown is the status of a container whose supervisor was killed: no
@@ -60,7 +60,7 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 }
 
 // wait returns how the container ended, once it has.
-func (ct *container) wait(ctx context.Context) (control.ExitStatus, error) {
+func (ct *container) wait(ctx context.Context) (api.ExitStatus, error) {
 	exit, err := ct.client.Wait(ctx)
 	if errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
 		return exit, err
@@ -68,10 +68,10 @@ func (ct *container) wait(ctx context.Context) (control.ExitStatus, error) {
 	// It may have ended between our reading of the state and the question.
 	state, err := statedir.LoadState(ct.dir)
 	if err != nil {
-		return control.ExitStatus{}, err
+		return api.ExitStatus{}, err
 	}
 	if state.Exit == nil {
-		return control.ExitStatus{Status: statusUnknown}, nil
+		return api.ExitStatus{Status: statusUnknown}, nil
 	}
-	return control.ExitStatus{Status: state.Exit.Status, At: state.Exit.At}, nil
+	return api.ExitStatus{Status: state.Exit.Status, At: state.Exit.At}, nil
 }

@@ -11,7 +11,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 )
 
@@ -44,7 +44,7 @@ type Generation struct {
 
 // Standby is the sandbox that is kept ready for the next recovery.
 type Standby struct {
-	Kind  policy.Standby `json:"kind"` // cold: there is none
+	Kind  config.Standby `json:"kind"` // cold: there is none
 	Since time.Time      `json:"since,omitzero"`
 	// Generation is the standby's, 0 for none.
 	Generation int `json:"generation,omitempty"`
@@ -73,7 +73,7 @@ type State struct {
 	Owner       string            `json:"owner"`
 	Terminal    bool              `json:"terminal"`
 	Supervisor  Process           `json:"supervisor"`
-	Policy      policy.Config     `json:"policy"`
+	Policy      config.Config     `json:"policy"`
 	// Hooks are kept here because poststop hooks run at delete, when the
 	// bundle may be gone.
 	Hooks       *specs.Hooks `json:"hooks,omitempty"`

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 )
 
@@ -27,7 +27,7 @@ func newState(t *testing.T) (Dir, *State) {
 		Version: StateVersion, OCIVersion: "1.2.0", ID: "web", Status: StatusRunning,
 		Bundle: "/b", Rootfs: "/b/rootfs", Created: time.Unix(1, 2).UTC(),
 		Annotations: map[string]string{"k": "v"}, Supervisor: self,
-		Policy:      policy.Config{Enabled: true, Interval: time.Second},
+		Policy:      config.Config{Enabled: true, Interval: time.Second},
 		Generations: []Generation{{Number: 1, ID: "g", Root: "/r", Processes: []Process{self}}},
 		Exit:        &Exit{Status: 3, At: time.Unix(5, 0).UTC()},
 	}

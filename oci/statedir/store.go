@@ -3,11 +3,11 @@ package statedir
 import (
 	"path/filepath"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 )
 
 // StorePath is where a container's checkpoints are when they are on disk.
-func StorePath(dir Dir, p policy.Config) string {
+func StorePath(dir Dir, p config.Config) string {
 	if p.Store != "" {
 		return ExternalStore(p.Store, dir.ID())
 	}

@@ -8,7 +8,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/test/expect"
 )
@@ -41,7 +41,7 @@ func TestCleanupRemovesWhatIsLeft(t *testing.T) {
 	}
 	st := &statedir.State{
 		ID:     "c",
-		Policy: policy.Config{Store: store},
+		Policy: config.Config{Store: store},
 		Generations: []statedir.Generation{{Processes: []statedir.Process{
 			proc,
 			{Pid: os.Getpid(), StartTime: 1}, // ours now, another's then

@@ -12,9 +12,9 @@ import (
 	"os"
 	"time"
 
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/sentry/wire"
 )
 
@@ -33,13 +33,13 @@ const (
 // directory, where it outlives the supervisor. It belongs to the engine's loop.
 type Journal struct {
 	Path     string
-	Episodes []control.Episode
+	Episodes []api.Episode
 	dirty    bool
 }
 
 // Load reads the records that a supervisor left at path, none when
 // there is no such file.
-func Load(path string) ([]control.Episode, error) {
+func Load(path string) ([]api.Episode, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
@@ -48,7 +48,7 @@ func Load(path string) ([]control.Episode, error) {
 		return nil, fmt.Errorf("open episode records: %w", err)
 	}
 	defer f.Close()
-	var episodes []control.Episode
+	var episodes []api.Episode
 	if err := json.NewDecoder(io.LimitReader(f, maxJournal)).Decode(&episodes); err != nil {
 		return nil, fmt.Errorf("decode episode records: %w", err)
 	}
@@ -72,7 +72,7 @@ func (j *Journal) Save() error {
 }
 
 // open returns the open episode, or nil.
-func (j *Journal) open() *control.Episode {
+func (j *Journal) open() *api.Episode {
 	if n := len(j.Episodes); n > 0 && j.Episodes[n-1].EndedAt.IsZero() {
 		return &j.Episodes[n-1]
 	}
@@ -80,7 +80,7 @@ func (j *Journal) open() *control.Episode {
 }
 
 // attempt returns the last attempt of the open episode, or nil.
-func (j *Journal) attempt() *control.Attempt {
+func (j *Journal) attempt() *api.Attempt {
 	ep := j.open()
 	if ep == nil || len(ep.Attempts) == 0 {
 		return nil
@@ -88,8 +88,8 @@ func (j *Journal) attempt() *control.Attempt {
 	return &ep.Attempts[len(ep.Attempts)-1]
 }
 
-func (j *Journal) BeginEpisode(a rollback.BeginEpisode, f wire.Failure, now time.Time) {
-	j.Episodes = append(j.Episodes, control.Episode{
+func (j *Journal) BeginEpisode(a recovery.BeginEpisode, f wire.Failure, now time.Time) {
+	j.Episodes = append(j.Episodes, api.Episode{
 		Episode:   a.Episode,
 		Kind:      f.Kind.String(),
 		Code:      f.Code,
@@ -102,8 +102,8 @@ func (j *Journal) BeginEpisode(a rollback.BeginEpisode, f wire.Failure, now time
 		FaultIP:   fmt.Sprintf("%#x", f.FaultIP),
 		FaultAddr: fmt.Sprintf("%#x", f.FaultAddr),
 		FailedAt:  now,
-		Outcome:   string(rollback.OutcomeOpen),
-		Attempts:  []control.Attempt{},
+		Outcome:   string(recovery.OutcomeOpen),
+		Attempts:  []api.Attempt{},
 	})
 	if extra := len(j.Episodes) - maxEpisodes; extra > 0 {
 		j.Episodes = append(j.Episodes[:0], j.Episodes[extra:]...)
@@ -111,16 +111,16 @@ func (j *Journal) BeginEpisode(a rollback.BeginEpisode, f wire.Failure, now time
 	j.dirty = true
 }
 
-func (j *Journal) BeginAttempt(a rollback.BeginAttempt, failedAt time.Time, stop time.Duration) {
+func (j *Journal) BeginAttempt(a recovery.BeginAttempt, failedAt time.Time, stop time.Duration) {
 	ep := j.open()
 	if ep == nil {
 		return
 	}
-	ep.Attempts = append(ep.Attempts, control.Attempt{
+	ep.Attempts = append(ep.Attempts, api.Attempt{
 		Attempt:       a.Attempt,
 		Level:         a.Level,
 		CheckpointSeq: a.Seq,
-		Outcome:       string(rollback.OutcomeOpen),
+		Outcome:       string(recovery.OutcomeOpen),
 		Reasons:       append([]string{}, a.Reasons...),
 		FailedAt:      failedAt,
 		StopMS:        milliseconds(stop),
@@ -143,7 +143,7 @@ func (j *Journal) Released(d time.Duration) {
 	}
 }
 
-func (j *Journal) EndAttempt(a rollback.EndAttempt) {
+func (j *Journal) EndAttempt(a recovery.EndAttempt) {
 	if at := j.attempt(); at != nil {
 		at.Outcome = string(a.Outcome)
 		at.Reasons = append(at.Reasons, a.Reasons...)
@@ -151,7 +151,7 @@ func (j *Journal) EndAttempt(a rollback.EndAttempt) {
 	}
 }
 
-func (j *Journal) EndEpisode(a rollback.EndEpisode, now time.Time) {
+func (j *Journal) EndEpisode(a recovery.EndEpisode, now time.Time) {
 	if ep := j.open(); ep != nil {
 		ep.Outcome = string(a.Outcome)
 		ep.Reasons = append(ep.Reasons, a.Reasons...)
@@ -163,7 +163,7 @@ func (j *Journal) EndEpisode(a rollback.EndEpisode, now time.Time) {
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 // TakeUp continues the records that an earlier supervisor left.
-func (j *Journal) TakeUp(episodes []control.Episode, now time.Time) {
+func (j *Journal) TakeUp(episodes []api.Episode, now time.Time) {
 	j.Episodes = episodes
 	if ep := j.open(); ep != nil {
 		ep.Reasons, ep.EndedAt, j.dirty = append(ep.Reasons, "the supervisor died"), now, true

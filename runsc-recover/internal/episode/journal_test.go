@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -19,10 +19,10 @@ func TestJournalIsBoundedAndReadable(t *testing.T) {
 		if n < maxEpisodes {
 			f.Message = ""
 		}
-		j.BeginEpisode(rollback.BeginEpisode{Episode: n + 1}, f, now)
-		j.BeginAttempt(rollback.BeginAttempt{Attempt: 1, Level: 1, Seq: 3}, now, time.Millisecond)
-		j.EndAttempt(rollback.EndAttempt{Outcome: rollback.OutcomeRecovered})
-		j.EndEpisode(rollback.EndEpisode{Outcome: rollback.OutcomeRecovered}, now)
+		j.BeginEpisode(recovery.BeginEpisode{Episode: n + 1}, f, now)
+		j.BeginAttempt(recovery.BeginAttempt{Attempt: 1, Level: 1, Seq: 3}, now, time.Millisecond)
+		j.EndAttempt(recovery.EndAttempt{Outcome: recovery.OutcomeRecovered})
+		j.EndEpisode(recovery.EndEpisode{Outcome: recovery.OutcomeRecovered}, now)
 	}
 	if err := j.Save(); err != nil {
 		t.Fatal(err)
@@ -45,10 +45,10 @@ func TestLoadEpisodesOfNone(t *testing.T) {
 
 func TestLateAttemptNotesNothing(t *testing.T) {
 	var j Journal
-	j.BeginAttempt(rollback.BeginAttempt{}, time.Now(), 0)
+	j.BeginAttempt(recovery.BeginAttempt{}, time.Now(), 0)
 	j.Restored(1, "", nil)
 	j.Released(1)
-	j.EndAttempt(rollback.EndAttempt{})
-	j.EndEpisode(rollback.EndEpisode{}, time.Now())
+	j.EndAttempt(recovery.EndAttempt{})
+	j.EndEpisode(recovery.EndEpisode{}, time.Now())
 	expect.Equal(t, "records", len(j.Episodes), 0)
 }

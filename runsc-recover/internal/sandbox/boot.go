@@ -15,7 +15,7 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/specutils"
 
-	"runsc-recover/checkpoint/policy"
+	policy "runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/specconv"

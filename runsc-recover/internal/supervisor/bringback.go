@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
@@ -42,7 +42,7 @@ func (e *Engine) takeUp() error {
 	if err != nil {
 		return err
 	}
-	e.machine = rollback.Resume(e.ckpt.manifests, head)
+	e.machine = recovery.Resume(e.ckpt.manifests, head)
 	if n := len(episodes); n > 0 {
 		e.machine.Episodes = episodes[n-1].Episode
 	}
@@ -52,7 +52,7 @@ func (e *Engine) takeUp() error {
 // resumePoint is the checkpoint that a container goes on from: the one asked
 // for, or the newest, unless a recovery has gone back to another since. The
 // manifests are by ascending number.
-func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes []control.Episode) (checkpoint.Seq, error) {
+func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes []api.Episode) (checkpoint.Seq, error) {
 	bySeq := make(map[checkpoint.Seq]bool)
 	for _, m := range manifests {
 		bySeq[m.Seq] = true
@@ -85,7 +85,7 @@ func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes
 func (e *Engine) bringBack(gen *generation) error {
 	if e.opts.BeforeStart != nil {
 		if err := e.opts.BeforeStart(e.ctx); err != nil {
-			e.post(func() { e.step(rollback.Shutdown{Status: 1}) })
+			e.post(func() { e.step(recovery.Shutdown{Status: 1}) })
 			return fmt.Errorf("start container: %w", err)
 		}
 	}
@@ -93,9 +93,9 @@ func (e *Engine) bringBack(gen *generation) error {
 		now := time.Now()
 		gen.ended, e.begun = true, true
 		e.failure = wire.Failure{Time: now, Message: whyBroughtBack}
-		e.recovery = recovery{failedAt: now}
+		e.recovery = recoveryState{failedAt: now}
 		line := e.machine.Line
-		e.step(rollback.SandboxDied{RunTime: line[len(line)-1].RunTime, Now: now})
+		e.step(recovery.SandboxDied{RunTime: line[len(line)-1].RunTime, Now: now})
 	})
 	var network Network
 	err := e.withGeneration(e.ctx, func(ctx context.Context, gen *generation) (err error) {

@@ -8,7 +8,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -16,14 +16,14 @@ import (
 func TestResumePoint(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	manifests := []checkpoint.Manifest{{Seq: 3, TakenAt: at(30)}, {Seq: 5, TakenAt: at(50)}, {Seq: 8, TakenAt: at(80)}}
-	went := func(back checkpoint.Seq, s int) []control.Episode {
-		return []control.Episode{{Attempts: []control.Attempt{{CheckpointSeq: 3, FailedAt: at(10)}}},
-			{Attempts: []control.Attempt{{CheckpointSeq: back, FailedAt: at(s)}}}, {}}
+	went := func(back checkpoint.Seq, s int) []api.Episode {
+		return []api.Episode{{Attempts: []api.Attempt{{CheckpointSeq: 3, FailedAt: at(10)}}},
+			{Attempts: []api.Attempt{{CheckpointSeq: back, FailedAt: at(s)}}}, {}}
 	}
 	for what, c := range map[string]struct {
 		asked     checkpoint.Seq
 		manifests []checkpoint.Manifest
-		episodes  []control.Episode
+		episodes  []api.Episode
 		want      checkpoint.Seq
 		code      errdefs.Code
 	}{

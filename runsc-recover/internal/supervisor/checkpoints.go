@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/sentry/wire"
 )
@@ -297,7 +297,7 @@ func (e *Engine) checkpointCounts(t *takenCheckpoint, m checkpoint.Manifest) {
 	e.setProblem("")
 	c.spacing.note(m)
 	e.log.Debug("checkpoint taken", "seq", m.Seq, "trigger", m.Trigger, "pause", m.Cost.Pause(), "publish", m.Cost.Publish, "bytes", m.Bytes())
-	e.step(rollback.CheckpointTaken{Seq: m.Seq, RunTime: m.RunTime, Asked: m.Trigger.Asked()})
+	e.step(recovery.CheckpointTaken{Seq: m.Seq, RunTime: m.RunTime, Asked: m.Trigger.Asked()})
 	e.answerProgram(t.gen, t.program, nil)
 	for _, r := range t.operator {
 		r <- operatorResult{manifest: m}

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
@@ -17,14 +17,14 @@ type madeCopy struct {
 	gen      *generation
 	manifest checkpoint.Manifest
 	// standby is the kind that was used, and reasons say why no better one.
-	standby policy.Standby
+	standby config.Standby
 	reasons []string
 }
 
 // restore makes a copy from a checkpoint, held before its first instruction.
 func (e *Engine) restore(seq checkpoint.Seq) {
 	ready, network := e.claimStandby(seq), e.network
-	if ready != nil && ready.kind == policy.StandbyHot && !ready.since.IsZero() {
+	if ready != nil && ready.kind == config.StandbyHot && !ready.since.IsZero() {
 		e.restored(ready.copy(), seq, nil)
 		return
 	}
@@ -46,7 +46,7 @@ func (e *Engine) restore(seq checkpoint.Seq) {
 //
 // Preconditions: p is hot and ready.
 func (p *prepared) copy() madeCopy {
-	return madeCopy{gen: p.gen, manifest: p.manifest, standby: policy.StandbyHot}
+	return madeCopy{gen: p.gen, manifest: p.manifest, standby: config.StandbyHot}
 }
 
 // makeCopy gets hold of a sandbox that holds the checkpoint. On success the
@@ -75,11 +75,11 @@ func (e *Engine) loadCopy(ctx context.Context, ready *prepared, seq checkpoint.S
 	var c madeCopy
 	err := ready.wait(ctx)
 	if err == nil {
-		c.gen, c.standby = ready.gen, policy.StandbyWarm
+		c.gen, c.standby = ready.gen, config.StandbyWarm
 	} else {
 		c.reasons = noteFallback(c.reasons, err)
 		c.gen, err = e.bootCopy(ctx, network)
-		c.standby = policy.StandbyCold
+		c.standby = config.StandbyCold
 	}
 	o := <-opened
 	if err == nil {
@@ -87,8 +87,8 @@ func (e *Engine) loadCopy(ctx context.Context, ready *prepared, seq checkpoint.S
 	} else if o.err == nil {
 		o.img.Close()
 	}
-	if err != nil && c.standby == policy.StandbyWarm && o.err == nil && !errors.Is(err, checkpoint.ErrDamaged) && ctx.Err() == nil {
-		c.reasons, c.standby = noteFallback(c.reasons, err), policy.StandbyCold
+	if err != nil && c.standby == config.StandbyWarm && o.err == nil && !errors.Is(err, checkpoint.ErrDamaged) && ctx.Err() == nil {
+		c.reasons, c.standby = noteFallback(c.reasons, err), config.StandbyCold
 		if c.gen, err = e.bootCopy(ctx, network); err == nil {
 			o.img, o.err = e.opts.Store.Open(ctx, seq)
 			err = e.load(ctx, &c, o)

@@ -4,7 +4,7 @@
 //
 // It holds what outlives a generation: stdio and terminal, network namespace,
 // cgroup, checkpoint store, records. An Engine carries out what the recovery
-// machine of package rollback decides, and serves commands through package
+// machine of package recovery decides, and serves commands through package
 // control; a LastingThread boots sandboxes, which die with it.
 //
 // It must not know how checkpoints are laid out or any type of gVisor's: to it

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
@@ -35,7 +35,7 @@ const (
 type EngineOptions struct {
 	// Identity holds what is the same in the manifest of every checkpoint.
 	Identity checkpoint.Manifest
-	Config   policy.Config
+	Config   config.Config
 	Store    checkpoint.Store
 	// Boot makes a generation on a thread that lasts.
 	Boot func(ctx context.Context, opts BootOptions) (Generation, error)
@@ -99,8 +99,8 @@ type Engine struct {
 	cancel context.CancelFunc
 
 	// Owned by the loop.
-	machine  rollback.State
-	events   []rollback.Event // waiting for the step under way
+	machine  recovery.State
+	events   []recovery.Event // waiting for the step under way
 	stepping bool
 	started  bool // Start was asked for
 	begun    bool // and has worked: there is a program, or will be a copy of it
@@ -119,9 +119,9 @@ type Engine struct {
 	tick       *time.Timer
 
 	failure  wire.Failure // the latest
-	recovery recovery
+	recovery recoveryState
 	ckpt     checkpoints
-	standby  standby
+	standby  standbyState
 	journal  episode.Journal
 	signals  signalLog
 	failing  chan error // the operator who asked for a failure, or nil
@@ -140,7 +140,7 @@ func NewEngine(opts EngineOptions) *Engine {
 		changed: make(chan struct{}),
 		live:    make(map[*generation]bool),
 		journal: episode.Journal{Path: opts.EpisodesFile},
-		standby: standby{memory: make(map[policy.Standby]uint64)},
+		standby: standbyState{memory: make(map[config.Standby]uint64)},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.ckpt.load(e.ctx, opts.Store)
@@ -175,7 +175,7 @@ func (e *Engine) Run(ctx context.Context) statedir.Exit {
 		case f := <-e.inbox:
 			f()
 		case <-ctx.Done():
-			e.step(rollback.Shutdown{Status: 128 + sigKill})
+			e.step(recovery.Shutdown{Status: 128 + sigKill})
 		}
 		e.turned()
 	}
@@ -252,9 +252,9 @@ func (e *Engine) status() statedir.Status {
 // will be, or the container will end.
 func (e *Engine) recovering() bool {
 	switch e.machine.Phase {
-	case rollback.Stopping, rollback.Restoring:
+	case recovery.Stopping, recovery.Restoring:
 		return true
-	case rollback.Exhausted:
+	case recovery.Exhausted:
 		return e.machine.Restarting
 	}
 	return false
@@ -278,7 +278,7 @@ func (e *Engine) background(f func()) {
 
 // step gives the machine an event and does what it answers. An event that
 // comes up while actions are carried out waits until they are.
-func (e *Engine) step(ev rollback.Event) {
+func (e *Engine) step(ev recovery.Event) {
 	e.events = append(e.events, ev)
 	if e.stepping {
 		return
@@ -286,11 +286,11 @@ func (e *Engine) step(ev rollback.Event) {
 	e.stepping = true
 	defer func() { e.stepping = false }()
 	for len(e.events) > 0 {
-		var actions []rollback.Action
+		var actions []recovery.Action
 		next := e.events[0]
 		e.events = e.events[1:]
 		before := e.machine.Phase
-		e.machine, actions = rollback.Step(e.opts.Config, e.machine, next)
+		e.machine, actions = recovery.Step(e.opts.Config, e.machine, next)
 		e.log.Debug("step", "event", next, "from", before, "to", e.machine.Phase)
 		for _, a := range actions {
 			e.perform(a)
@@ -299,43 +299,43 @@ func (e *Engine) step(ev rollback.Event) {
 }
 
 // perform carries out one action of the machine.
-func (e *Engine) perform(a rollback.Action) {
+func (e *Engine) perform(a recovery.Action) {
 	now := time.Now()
 	switch a := a.(type) {
-	case rollback.BeginEpisode:
+	case recovery.BeginEpisode:
 		e.beginEpisode(a, now)
-	case rollback.BeginAttempt:
+	case recovery.BeginAttempt:
 		e.log.Info("attempt begins", "attempt", a.Attempt, "level", a.Level, "checkpoint", a.Seq, "reasons", a.Reasons)
 		e.journal.BeginAttempt(a, e.recovery.failedAt, e.recovery.stopTook)
-	case rollback.EndAttempt:
+	case recovery.EndAttempt:
 		e.log.Info("attempt ends", "outcome", a.Outcome, "reasons", a.Reasons)
 		e.journal.EndAttempt(a)
-	case rollback.EndEpisode:
+	case recovery.EndEpisode:
 		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
 		e.journal.EndEpisode(a, now)
-	case rollback.Stop:
+	case recovery.Stop:
 		// The sandbox stopped and cut itself off when it reported; one that
 		// died has nothing left to cut off.
-		e.step(rollback.Stopped{})
-	case rollback.Restore:
+		e.step(recovery.Stopped{})
+	case recovery.Restore:
 		e.restore(a.Seq)
-	case rollback.Release:
+	case recovery.Release:
 		e.release(a)
-	case rollback.Refuse:
+	case recovery.Refuse:
 		e.refuse(a.Reasons)
-	case rollback.RestartFresh:
+	case recovery.RestartFresh:
 		e.restartFresh(a)
-	case rollback.Exit:
+	case recovery.Exit:
 		e.finish(a.Status, a.Reasons)
-	case rollback.SetTimer:
+	case recovery.SetTimer:
 		e.setTimer(a.After)
-	case rollback.CancelTimer:
+	case recovery.CancelTimer:
 		e.tick = stopTimer(e.tick)
-	case rollback.Remove:
+	case recovery.Remove:
 		e.removeCheckpoints(a.Seqs)
-	case rollback.Fail:
+	case recovery.Fail:
 		e.failCurrent()
-	case rollback.Reject:
+	case recovery.Reject:
 		e.answerFail(e.rejected(a.Reasons))
 	}
 }
@@ -345,7 +345,7 @@ func (e *Engine) setTimer(after time.Duration) {
 	// A paused container doesn't age: its tick finds that time has stood
 	// still and is asked for again, so it must not come at once.
 	e.tick = time.AfterFunc(max(after, 10*time.Millisecond), func() {
-		e.post(func() { e.step(rollback.Tick{RunTime: e.clock.read(time.Now())}) })
+		e.post(func() { e.step(recovery.Tick{RunTime: e.clock.read(time.Now())}) })
 	})
 }
 

@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -144,7 +144,7 @@ func TestExhaustedRestartsAfresh(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := newWorld(t, func(o *EngineOptions) {
 			o.Config.MaxAttempts = 1
-			o.Config.Exhausted = policy.ExhaustedRestart
+			o.Config.Exhausted = config.ExhaustedRestart
 		})
 		w.program = func(g *fakeGen) {
 			time.Sleep(time.Second)
@@ -258,7 +258,7 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 		expect.Equal(t, "status", (<-w.exit).Status, 3)
 		_, err := w.service.State(t.Context())
 		expect.Equal(t, "asking a stopped container", errors.Is(err, errdefs.ErrNotRunning), true)
-		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), control.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
+		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), api.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
 	})
 }
 
@@ -290,7 +290,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 		w.run(1500 * time.Millisecond)
 		g := w.gen(1)
 		g.refused = func() { g.exit(Exit{Status: 143}) }
-		if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: sigTerm}); err != nil {
+		if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}
 		g.fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
@@ -302,7 +302,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 func TestSignalLongBeforeIsNoExcuse(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: sigTerm}); err != nil {
+		if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}
 		w.run(explainTime + time.Second)

@@ -15,11 +15,11 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/pageindex"
-	"runsc-recover/checkpoint/policy"
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
@@ -76,8 +76,8 @@ type fakeGen struct {
 }
 
 // testConfig is the default but for the standby, whose tests ask for one.
-func testConfig() policy.Config {
-	c, err := policy.Parse(map[string]string{"standby": "cold"})
+func testConfig() config.Config {
+	c, err := config.Parse(map[string]string{"standby": "cold"})
 	if err != nil {
 		panic(err)
 	}
@@ -160,7 +160,7 @@ func (w *world) gen(n int) *fakeGen {
 	return w.gens[n-1]
 }
 
-func (w *world) state() control.State {
+func (w *world) state() api.State {
 	w.t.Helper()
 	s, err := w.service.State(w.t.Context())
 	if err != nil {
@@ -175,7 +175,7 @@ func (w *world) run(d time.Duration) {
 	synctest.Wait()
 }
 
-func (w *world) episodes() []control.Episode {
+func (w *world) episodes() []api.Episode {
 	w.t.Helper()
 	eps, err := episode.Load(w.engine.opts.EpisodesFile)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/sentry/wire"
 )
 
@@ -36,7 +36,7 @@ type BootOptions struct {
 	Bundle string
 	// Spec is the container's; Boot makes its own copy.
 	Spec   *specs.Spec
-	Config policy.Config
+	Config config.Config
 	// Events receives what the sandbox reports, in order. Boot's Generation
 	// closes it when the sandbox is gone. The receiver must keep draining it.
 	Events chan<- Event

@@ -9,11 +9,11 @@ import (
 	"testing/synctest"
 	"time"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/test/expect"
 )
 
-func hot(o *EngineOptions) { o.Config.Standby = policy.StandbyHot }
+func hot(o *EngineOptions) { o.Config.Standby = config.StandbyHot }
 
 // restoresTake lets each restore take so long from now on.
 func (w *world) restoresTake(d time.Duration) {
@@ -34,7 +34,7 @@ func TestHotStandbyIsLetGo(t *testing.T) {
 		w := started(t, hot)
 		w.run(200 * time.Millisecond)
 		st := w.state().Standby
-		expect.Equal(t, "kind", st.Kind, policy.StandbyHot)
+		expect.Equal(t, "kind", st.Kind, config.StandbyHot)
 		expect.Equal(t, "holds", st.Checkpoint, 1)
 		expect.Equal(t, "is silent", w.gen(2).opts.Silent, true)
 		expect.Equal(t, "is not released", len(w.gen(2).told), 0)
@@ -62,7 +62,7 @@ func TestHotStandbyFollowsTheNewest(t *testing.T) {
 		w.start()
 		w.run(10 * time.Second)
 		st, newest := w.state().Standby, w.state().LastCheckpoint
-		expect.Equal(t, "kind", st.Kind, policy.StandbyHot)
+		expect.Equal(t, "kind", st.Kind, config.StandbyHot)
 		if st.Checkpoint < newest-2 || st.Checkpoint == newest && st.Generation > 10 {
 			t.Errorf("it holds %d of %d as generation %d", st.Checkpoint, newest, st.Generation)
 		}
@@ -94,7 +94,7 @@ func TestPagesOfAHotStandbyArePaidFor(t *testing.T) {
 		w.mu.Unlock()
 		w.start()
 		w.run(200 * time.Millisecond)
-		expect.Equal(t, "it can be used", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "it can be used", w.state().Standby.Kind, config.StandbyHot)
 		w.run(10 * time.Second)
 		// 350 ms of which a quarter counts, of 50 ms a second.
 		if n := w.booted(); n < 4 || n > 8 {
@@ -126,7 +126,7 @@ func TestLoadedStandbyStaysUntilTheNextIs(t *testing.T) {
 		for range 1000 {
 			w.run(10 * time.Millisecond)
 			st := w.state().Standby
-			if _, known := placed[st.Generation]; !known && st.Kind == policy.StandbyHot {
+			if _, known := placed[st.Generation]; !known && st.Kind == config.StandbyHot {
 				placed[st.Generation] = time.Since(st.Since)
 			}
 		}
@@ -144,7 +144,7 @@ func TestLoadedStandbyStaysUntilTheNextIs(t *testing.T) {
 }
 
 func TestPagesOfAHotStandbyCount(t *testing.T) {
-	for pages, want := range map[uint64]policy.Standby{0: policy.StandbyHot, 8 << 20 / 4096: policy.StandbyWarm} {
+	for pages, want := range map[uint64]config.Standby{0: config.StandbyHot, 8 << 20 / 4096: config.StandbyWarm} {
 		scenario(t, func(t *testing.T) {
 			w := newWorld(t, hot, func(o *EngineOptions) { o.Config.StandbyMemory = 2*standbyGuess + 1<<20 })
 			w.memory = pages
@@ -217,9 +217,9 @@ func TestHotStandbyThatDies(t *testing.T) {
 		w.run(200 * time.Millisecond)
 		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
-		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "kind", w.state().Standby.Kind, config.StandbyCold)
 		w.run(standbyRetry)
-		expect.Equal(t, "next", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "next", w.state().Standby.Kind, config.StandbyHot)
 		w.end()
 	})
 }
@@ -243,7 +243,7 @@ func TestNoHotStandby(t *testing.T) {
 				w.start()
 				w.run(5 * time.Second)
 				st := w.state().Standby
-				expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
+				expect.Equal(t, "kind", st.Kind, config.StandbyWarm)
 				if !strings.Contains(st.Reason, tc.reason) {
 					t.Errorf("reason %q", st.Reason)
 				}
@@ -265,7 +265,7 @@ func TestHotStandbyThatCannotBeRestored(t *testing.T) {
 		w.gen(2).spoil(errors.New("no such pages"))
 		w.run(2 * time.Second)
 		st := w.state().Standby
-		expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "kind", st.Kind, config.StandbyWarm)
 		expect.Equal(t, "reason", strings.Contains(st.Reason, "no such pages"), true)
 		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()

@@ -23,7 +23,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/specconv"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/runsc-recover/internal/host/oomscore"
@@ -78,7 +78,7 @@ func own(ctx context.Context, opts MainOptions, first *osthread.Thread) int {
 	}
 	s.main, s.first = opts, first
 	err := s.create(ctx)
-	reply := created{Pid: os.Getpid(), Warnings: s.notes, Error: control.Classify(err)}
+	reply := created{Pid: os.Getpid(), Warnings: s.notes, Error: api.Classify(err)}
 	err = errors.Join(err, sendReply(handshake, reply))
 	if err != nil {
 		// Nobody knows of the container: it must not be.
@@ -288,11 +288,11 @@ func (s *supervisor) describe(context.Context) error {
 }
 
 func (s *supervisor) listen(context.Context) error {
-	l, err := control.Listen(s.opts.Dir.ControlSocket())
+	l, err := api.Listen(s.opts.Dir.ControlSocket())
 	if err != nil {
 		return err
 	}
-	s.server = control.NewServer(&Service{engine: s.engine, cgroup: s.cgroup})
+	s.server = api.NewServer(&Service{engine: s.engine, cgroup: s.cgroup})
 	go s.server.Serve(l)
 	return nil
 }

@@ -9,7 +9,7 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/test/expect"
 )
@@ -67,14 +67,14 @@ func TestProgramNeedsTheRoom(t *testing.T) {
 		cg.limit.Store(512 << 20)
 		w := started(t, warm, func(o *EngineOptions) { o.Memory = cg.Memory })
 		w.run(1500 * time.Millisecond)
-		expect.Equal(t, "standby", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "standby", w.state().Standby.Kind, config.StandbyWarm)
 		if len(w.kept()) < 2 {
 			t.Fatalf("checkpoints %v", w.kept())
 		}
 		cg.used.Store(500 << 20)
 		w.run(200 * time.Millisecond)
 		expect.Equal(t, "checkpoints", len(w.kept()), 0)
-		expect.Equal(t, "standby", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "standby", w.state().Standby.Kind, config.StandbyCold)
 		expect.Equal(t, "problem", w.state().CheckpointError, memoryGone)
 		w.run(10 * time.Second)
 		expect.Equal(t, "checkpoints later", len(w.kept()), 0)

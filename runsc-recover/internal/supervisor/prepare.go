@@ -8,7 +8,8 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/standby"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
@@ -24,7 +25,7 @@ type prepared struct {
 	// The following are immutable once ready is closed. err is set when there
 	// is no sandbox.
 	gen      *generation
-	kind     policy.Standby
+	kind     config.Standby
 	manifest checkpoint.Manifest // of seq
 	err      error
 
@@ -61,14 +62,14 @@ func (p *prepared) wait(ctx context.Context) error {
 
 // prepareStandby makes a standby in the background, which takes the place of
 // the one there is.
-func (e *Engine) prepareStandby(choice policy.StandbyChoice) {
+func (e *Engine) prepareStandby(choice standby.StandbyChoice) {
 	s := &e.standby
 	if s.givenUp() {
 		return
 	}
 	p := &prepared{ready: make(chan struct{}), kind: choice.Kind, beside: choice.Beside, begun: time.Now(), before: e.processorTime(nil)}
 	s.coming = p
-	network, hot := e.network, p.kind == policy.StandbyHot
+	network, hot := e.network, p.kind == config.StandbyHot
 	e.background(func() {
 		gen, err := e.boot(e.ctx, bootWish{network: network, silent: hot})
 		if !e.post(func() { e.standbyBooted(p, gen, err) }) && gen != nil {
@@ -95,8 +96,8 @@ func (e *Engine) standbyBooted(p *prepared, gen *generation, err error) {
 	case gen.gone:
 		e.destroyPrepared(p)
 		e.standbyLost(p, fmt.Errorf("prepare standby: %w", ErrGone))
-	case p.claimed || p.kind != policy.StandbyHot:
-		p.kind = policy.StandbyWarm
+	case p.claimed || p.kind != config.StandbyHot:
+		p.kind = config.StandbyWarm
 		e.standbyReady(p)
 	default:
 		e.loadStandby(p)

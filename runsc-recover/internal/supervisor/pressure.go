@@ -5,7 +5,8 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -30,7 +31,7 @@ func (e *Engine) watchMemory() {
 		again := time.Second // where it can't be read, that is said elsewhere
 		if use, err := e.opts.Memory(); err == nil {
 			now := time.Now()
-			p := policy.Pressure{Limit: use.Limit, Used: use.Used, Before: last.Used}
+			p := schedule.Pressure{Limit: use.Limit, Used: use.Used, Before: last.Used}
 			if !at.IsZero() {
 				p.Elapsed = now.Sub(at)
 			}
@@ -51,7 +52,7 @@ func (e *Engine) watchMemory() {
 // relieve makes up for need bytes as far as it can. It reports whether there
 // is, or may soon be, something to give. How fast use grows says nothing while
 // a checkpoint is taken, for which makeRoom saw that there is room.
-func (e *Engine) relieve(p policy.Pressure, need uint64) bool {
+func (e *Engine) relieve(p schedule.Pressure, need uint64) bool {
 	type given struct {
 		seqs           []checkpoint.Seq
 		standby, doing bool
@@ -85,14 +86,14 @@ func (e *Engine) relieve(p policy.Pressure, need uint64) bool {
 // them to be removed.
 func (e *Engine) giveBack(need uint64) []checkpoint.Seq {
 	c := &e.ckpt
-	if e.opts.Config.Durability != policy.DurabilityMemory {
+	if e.opts.Config.Durability != config.DurabilityMemory {
 		return nil
 	}
 	needed := make(map[checkpoint.Seq]bool)
 	if e.recovering() && e.machine.Episode != nil {
 		needed[e.machine.Episode.Attempt.Seq] = true // older ones can't be afforded
 	}
-	gone := policy.GiveBack(need, c.manifests, needed)
+	gone := schedule.GiveBack(need, c.manifests, needed)
 	for _, seq := range gone {
 		e.forgetCheckpoint(seq)
 	}

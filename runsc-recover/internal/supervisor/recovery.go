@@ -9,15 +9,15 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
 )
 
-// recovery is the recovery under way, as far as the machine needn't know.
-type recovery struct {
+// recoveryState is the recovery under way, as far as the machine needn't know.
+type recoveryState struct {
 	failedAt time.Time     // when the failure's report arrived
 	stopTook time.Duration // from the failure to its report
 	heldAt   time.Time     // when the copy was held
@@ -36,7 +36,7 @@ func (e *Engine) failed(gen *generation, f wire.Failure) {
 	f.Message = wire.BoundText(f.Message, wire.MaxFailureMessage)
 	f.Program = wire.BoundText(f.Program, episode.MaxProgramName)
 	e.failure = f
-	e.recovery = recovery{failedAt: now, stopTook: min(max(0, now.Sub(f.Time)), maxStop)}
+	e.recovery = recoveryState{failedAt: now, stopTook: min(max(0, now.Sub(f.Time)), maxStop)}
 	e.log.Info("program failed", "generation", gen.number, "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message)
 	if f.Kind == wire.KindOperator {
 		e.answerFail(nil)
@@ -44,7 +44,7 @@ func (e *Engine) failed(gen *generation, f wire.Failure) {
 		e.refuse([]string{why})
 		return
 	}
-	e.step(rollback.Failed{Failure: rollback.Failure{
+	e.step(recovery.Failed{Failure: recovery.Failure{
 		Kind:    f.Kind,
 		Key:     f.Key,
 		Code:    f.Code,
@@ -59,16 +59,16 @@ func (e *Engine) noteDeath(now time.Time) {
 		return // the death of a sandbox that had already failed
 	}
 	e.failure = wire.Failure{Time: now, Message: "the sandbox died"}
-	e.recovery = recovery{failedAt: now}
+	e.recovery = recoveryState{failedAt: now}
 }
 
-func (e *Engine) beginEpisode(a rollback.BeginEpisode, now time.Time) {
+func (e *Engine) beginEpisode(a recovery.BeginEpisode, now time.Time) {
 	e.journal.BeginEpisode(a, describe(e.failure, a.Failure), now)
 }
 
 // describe completes a failure with what the machine makes of it, which is all
 // that is known of one that nobody reported.
-func describe(f wire.Failure, known rollback.Failure) wire.Failure {
+func describe(f wire.Failure, known recovery.Failure) wire.Failure {
 	f.Kind, f.Key, f.Code, f.Signo = known.Kind, known.Key, known.Code, known.Signo
 	return f
 }
@@ -90,7 +90,7 @@ func (e *Engine) refuse(reasons []string) {
 		e.post(func() {
 			if gen == e.current && !gen.ended {
 				gen.ended = true
-				e.step(rollback.Exited{Status: statusOf(e.failure)})
+				e.step(recovery.Exited{Status: statusOf(e.failure)})
 			}
 		})
 	})
@@ -118,20 +118,20 @@ func (e *Engine) restored(c madeCopy, seq checkpoint.Seq, err error) {
 	e.copy = c.gen
 	e.recovery.manifest, e.recovery.heldAt = c.manifest, now
 	e.journal.Restored(now.Sub(e.recovery.failedAt), string(c.standby), c.reasons)
-	e.step(rollback.Ready{})
+	e.step(recovery.Ready{})
 }
 
 // restoreFailed tells the machine whether the checkpoint itself is at fault.
-func restoreFailed(seq checkpoint.Seq, err error, now time.Time) rollback.RestoreFailed {
+func restoreFailed(seq checkpoint.Seq, err error, now time.Time) recovery.RestoreFailed {
 	damaged := false
 	for _, at := range []error{checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound} {
 		damaged = damaged || errors.Is(err, at)
 	}
-	return rollback.RestoreFailed{Reason: wire.BoundText(err.Error(), wire.MaxFailureMessage), Damaged: damaged, Now: now}
+	return recovery.RestoreFailed{Reason: wire.BoundText(err.Error(), wire.MaxFailureMessage), Damaged: damaged, Now: now}
 }
 
 // release lets the held copy run, told of the failure.
-func (e *Engine) release(a rollback.Release) {
+func (e *Engine) release(a recovery.Release) {
 	gen, m := e.copy, e.recovery.manifest
 	info := &wire.FailureInfo{
 		Failure:        describe(e.failure, e.machine.Episode.Latest),
@@ -175,7 +175,7 @@ func (e *Engine) released(gen *generation, m checkpoint.Manifest, err error) {
 	e.replaceCurrent(gen)
 	e.clock.set(m.RunTime)
 	e.clock.start(now)
-	e.step(rollback.Released{})
+	e.step(recovery.Released{})
 	e.resumeOperator(gen, m.TakenAt)
 	e.ckpt.spacing.forget()
 	e.scheduleCheckpoint()
@@ -229,7 +229,7 @@ func (e *Engine) resumeOperator(gen *generation, since time.Time) {
 }
 
 // restartFresh starts the container from its bundle.
-func (e *Engine) restartFresh(a rollback.RestartFresh) {
+func (e *Engine) restartFresh(a recovery.RestartFresh) {
 	e.log.Info("container is started afresh", "reasons", a.Reasons)
 	old, network := e.current, e.network
 	ended := old.ended
@@ -269,13 +269,13 @@ func (e *Engine) restarted(gen *generation, err error) {
 		if gen != nil {
 			e.destroy(gen)
 		}
-		e.step(rollback.RestartFailed{Reason: err.Error()})
+		e.step(recovery.RestartFailed{Reason: err.Error()})
 		return
 	}
 	e.replaceCurrent(gen)
 	e.clock.set(0)
 	e.clock.start(time.Now())
-	e.step(rollback.Restarted{})
+	e.step(recovery.Restarted{})
 	if e.paused {
 		e.settlePause(gen, nil)
 	}
@@ -295,7 +295,7 @@ func (e *Engine) operatorFail(ctx context.Context, gen *generation, f wire.Failu
 			return struct{}{}, ErrFailing
 		}
 		e.failing, e.failAsk = reply, f
-		e.step(rollback.OperatorFail{})
+		e.step(recovery.OperatorFail{})
 		return struct{}{}, nil
 	})
 	if err != nil {

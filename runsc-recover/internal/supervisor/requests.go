@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
 )
 
@@ -163,7 +163,7 @@ func (e *Engine) startGeneration(gen *generation, reply chan<- error) {
 		err = e.explain(fmt.Errorf("start container: %w", err))
 		e.log.Error("start", "error", err)
 		reply <- err
-		e.post(func() { e.step(rollback.Shutdown{Status: 1}) })
+		e.post(func() { e.step(recovery.Shutdown{Status: 1}) })
 		return
 	}
 	// Before anything that a program which is over by now could hold up.
@@ -230,7 +230,7 @@ func (e *Engine) signalWithoutProgram(sig int) (bool, error) {
 		return true, nil
 	case !e.started, sig == sigKill && (!e.begun || e.recovering()):
 		if asksToEnd(sig) {
-			e.step(rollback.Shutdown{Status: 128 + sig})
+			e.step(recovery.Shutdown{Status: 128 + sig})
 		}
 		return true, nil
 	}
@@ -286,7 +286,7 @@ func (e *Engine) ensureEnd(gen *generation) {
 	time.AfterFunc(killGrace, func() {
 		e.post(func() {
 			if gen == e.current && !gen.ended {
-				e.step(rollback.Shutdown{Status: 128 + sigKill})
+				e.step(recovery.Shutdown{Status: 128 + sigKill})
 			}
 		})
 	})

@@ -13,7 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
@@ -200,7 +200,7 @@ func TestTheStoreHasALimit(t *testing.T) {
 		expect.Equal(t, "kept", len(list), 3)
 		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrLimit })
 		_, err = w.service.Checkpoint(t.Context())
-		expect.Equal(t, "refused with", control.Classify(err).Code, errdefs.CodeStoreLimit)
+		expect.Equal(t, "refused with", api.Classify(err).Code, errdefs.CodeStoreLimit)
 		w.run(20 * time.Second)
 		again, err := w.service.Checkpoints(t.Context())
 		if err != nil || again[len(again)-1].Seq != list[len(list)-1].Seq {
@@ -244,7 +244,7 @@ func during(t *testing.T, f func(t *testing.T, w *world, proceed func())) {
 func TestSignalDuringRecoveryReachesTheCopy(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Signal(t.Context(), control.SignalRequest{Signal: 10}) }()
+		go func() { done <- w.service.Signal(t.Context(), api.SignalRequest{Signal: 10}) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "signal", <-done, nil)
@@ -258,7 +258,7 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := w.service.Signal(ctx, control.SignalRequest{Signal: 10})
+		err := w.service.Signal(ctx, api.SignalRequest{Signal: 10})
 		expect.Equal(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
 		proceed()
 		expect.Equal(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
@@ -268,7 +268,7 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 
 func TestKillDuringRecoveryEndsTheContainer(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		proceed()
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 		expect.Equal(t, "outcome", w.episodes()[0].Outcome, "open")
@@ -343,7 +343,7 @@ func TestKillThawsPaused(t *testing.T) {
 		if err := w.service.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
@@ -353,7 +353,7 @@ func TestSignalBeforeFailureIsRepeated(t *testing.T) {
 		w := started(t)
 		w.run(1500 * time.Millisecond)
 		for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGTERM} {
-			if err := w.service.Signal(t.Context(), control.SignalRequest{Signal: int(sig)}); err != nil {
+			if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: int(sig)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -367,10 +367,10 @@ func TestSignalBeforeFailureIsRepeated(t *testing.T) {
 func TestOperatorFail(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		err := w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"})
+		err := w.service.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"})
 		expect.Equal(t, "without a checkpoint", errdefs.CodeOf(err), errdefs.CodeCheckpointMissing)
 		w.run(time.Second)
-		expect.Equal(t, "fail", w.service.Fail(t.Context(), control.FailRequest{Code: 3, Message: "drill"}), nil)
+		expect.Equal(t, "fail", w.service.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"}), nil)
 		synctest.Wait()
 		ep := w.episodes()[0]
 		expect.Equal(t, "kind", ep.Kind, "operator")
@@ -384,7 +384,7 @@ func TestOperatorFail(t *testing.T) {
 func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Fail(t.Context(), control.FailRequest{Code: 3}) }()
+		go func() { done <- w.service.Fail(t.Context(), api.FailRequest{Code: 3}) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "fail", <-done, nil)
@@ -398,8 +398,8 @@ func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 func TestKillBeforeStart(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := newWorld(t)
-		expect.Equal(t, "probe", w.service.Signal(t.Context(), control.SignalRequest{Signal: 0}), nil)
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), control.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "probe", w.service.Signal(t.Context(), api.SignalRequest{Signal: 0}), nil)
+		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
@@ -436,9 +436,9 @@ func TestLateEventsOfAReplacedSandbox(t *testing.T) {
 func TestSaveImageEndsTheContainer(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		expect.Equal(t, "leave running", w.service.SaveImage(t.Context(), control.SaveImageRequest{LeaveRunning: true}), nil)
+		expect.Equal(t, "leave running", w.service.SaveImage(t.Context(), api.SaveImageRequest{LeaveRunning: true}), nil)
 		expect.Equal(t, "status", w.state().Status, "running")
-		expect.Equal(t, "save", w.service.SaveImage(t.Context(), control.SaveImageRequest{}), nil)
+		expect.Equal(t, "save", w.service.SaveImage(t.Context(), api.SaveImageRequest{}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
@@ -464,7 +464,7 @@ func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 		g := w.gen(1)
 		g.mute = make(chan struct{})
 		refused := make(chan error, 1)
-		go func() { refused <- w.service.Signal(context.Background(), control.SignalRequest{Signal: 10}) }()
+		go func() { refused <- w.service.Signal(context.Background(), api.SignalRequest{Signal: 10}) }()
 		synctest.Wait()
 		go w.service.Shutdown(context.Background())
 		synctest.Wait()
@@ -485,7 +485,7 @@ func TestSignalsDuringAStart(t *testing.T) {
 			go w.service.Start(context.Background())
 			synctest.Wait()
 			answer := make(chan error, 1)
-			go func() { answer <- w.service.Signal(context.Background(), control.SignalRequest{Signal: sig}) }()
+			go func() { answer <- w.service.Signal(context.Background(), api.SignalRequest{Signal: sig}) }()
 			synctest.Wait()
 			expect.Equal(t, "signals before there is a program", len(g.signals), 0)
 			expect.Equal(t, "answered", len(answer) == 1, !delivered)

@@ -7,16 +7,16 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
-	"runsc-recover/checkpoint/rollback"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // retain removes the checkpoints that needn't be kept any more. The next one
 // is taken only afterwards, when there is room again.
 func (e *Engine) retain() {
 	c := &e.ckpt
-	_, gone := policy.Retain(time.Now(), c.manifests, e.opts.Config.Retain, e.pinned())
+	_, gone := schedule.Retain(time.Now(), c.manifests, e.opts.Config.Retain, e.pinned())
 	drop := dropped(gone)
 	if len(drop) == 0 && e.opts.Config.StoreLimit == 0 {
 		c.running = nil
@@ -24,7 +24,7 @@ func (e *Engine) retain() {
 	}
 	// A recovery that begins now must not count on them.
 	for _, seq := range drop {
-		e.step(rollback.CheckpointRemoved{Seq: seq})
+		e.step(recovery.CheckpointRemoved{Seq: seq})
 	}
 	e.background(func() {
 		errs := e.removeNow(drop)
@@ -61,7 +61,7 @@ func (e *Engine) shrinkStore(ctx context.Context, coming int64) {
 		if err != nil {
 			return // that it can't be read is said where it is written
 		}
-		next, err := ask(ctx, e, func() (policy.Shrinking, error) { return e.shrinkNext(use, coming, compacted), nil })
+		next, err := ask(ctx, e, func() (schedule.Shrinking, error) { return e.shrinkNext(use, coming, compacted), nil })
 		switch {
 		case err != nil:
 			return
@@ -82,8 +82,8 @@ func (e *Engine) shrinkStore(ctx context.Context, coming int64) {
 
 // shrinkNext decides for shrinkStore. A checkpoint that is to go is forgotten,
 // so that a recovery that begins now doesn't count on it.
-func (e *Engine) shrinkNext(use checkpoint.Usage, coming int64, compacted bool) policy.Shrinking {
-	next := policy.Shrink(policy.Store{
+func (e *Engine) shrinkNext(use checkpoint.Usage, coming int64, compacted bool) schedule.Shrinking {
+	next := schedule.Shrink(schedule.Store{
 		Limit: e.opts.Config.StoreLimit, Usage: use, Coming: coming,
 		Manifests: e.ckpt.manifests, Pinned: e.pinned(), Compacted: compacted,
 	})
@@ -120,23 +120,23 @@ func (e *Engine) removeNow(seqs []checkpoint.Seq) map[checkpoint.Seq]error {
 // forgetCheckpoint notes that a checkpoint is no longer there.
 func (e *Engine) forgetCheckpoint(seq checkpoint.Seq) {
 	e.ckpt.drop(seq)
-	e.step(rollback.CheckpointRemoved{Seq: seq})
+	e.step(recovery.CheckpointRemoved{Seq: seq})
 }
 
 // listCheckpoints is what the operator sees, by ascending number.
-func (e *Engine) listCheckpoints() []control.CheckpointEntry {
+func (e *Engine) listCheckpoints() []api.CheckpointEntry {
 	reasons := make(map[checkpoint.Seq][]string)
-	keep, _ := policy.Retain(time.Now(), e.ckpt.manifests, e.opts.Config.Retain, e.machine.Pinned())
+	keep, _ := schedule.Retain(time.Now(), e.ckpt.manifests, e.opts.Config.Retain, e.machine.Pinned())
 	for _, d := range keep {
 		reasons[d.Seq] = d.Reasons
 	}
-	var out []control.CheckpointEntry
+	var out []api.CheckpointEntry
 	for _, m := range e.ckpt.manifests {
-		out = append(out, control.CheckpointEntry{Manifest: m, Reasons: reasons[m.Seq]})
+		out = append(out, api.CheckpointEntry{Manifest: m, Reasons: reasons[m.Seq]})
 	}
 	for seq, err := range e.ckpt.bad {
-		out = append(out, control.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
+		out = append(out, api.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
 	}
-	slices.SortFunc(out, func(a, b control.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
+	slices.SortFunc(out, func(a, b api.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
 	return out
 }

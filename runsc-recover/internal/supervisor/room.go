@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -22,7 +22,7 @@ const roomMargin = 16 << 20
 func (e *Engine) makeRoom(ctx context.Context) error {
 	for compacted := false; e.opts.Memory != nil; {
 		use, err := e.opts.Memory()
-		if err != nil && e.opts.Config.Durability == policy.DurabilityDisk {
+		if err != nil && e.opts.Config.Durability == config.DurabilityDisk {
 			return nil // what is taken of it is given back at once
 		}
 		if err != nil {
@@ -47,7 +47,7 @@ func (e *Engine) makeRoom(ctx context.Context) error {
 // roomDecision is the checkpoint that goes to make room, 0 when there is room.
 func (e *Engine) roomDecision(use cgroup.MemoryUse, compacted bool) (checkpoint.Seq, error) {
 	c := &e.ckpt
-	inMemory := e.opts.Config.Durability == policy.DurabilityMemory
+	inMemory := e.opts.Config.Durability == config.DurabilityMemory
 	// What the program took since the last one has all changed.
 	grown := use.Used - min(use.Used, c.usedBefore+uint64(c.newestBytes()))
 	drop, ok := roomFor(use, grown, c.manifests, e.pinned(), inMemory)

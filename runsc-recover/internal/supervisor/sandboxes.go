@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
@@ -163,7 +163,7 @@ func (e *Engine) handle(gen *generation, ev Event) {
 	case ev.Checkpoint != nil:
 		e.programCheckpoint(gen, *ev.Checkpoint)
 	case ev.Resolved:
-		e.step(rollback.Resolved{})
+		e.step(recovery.Resolved{})
 	}
 }
 
@@ -178,14 +178,14 @@ func (e *Engine) exited(gen *generation, x Exit) {
 	e.log.Info("sandbox ended", "generation", gen.number, "status", x.Status, "crashed", x.Crashed, "error", x.Err)
 	switch {
 	case !x.Crashed:
-		e.step(rollback.Exited{Status: x.Status})
+		e.step(recovery.Exited{Status: x.Status})
 	case !e.started:
-		e.step(rollback.Shutdown{Status: 128 + sigKill})
+		e.step(recovery.Shutdown{Status: 128 + sigKill})
 	case e.signals.stopping(now) && !e.recovering():
-		e.step(rollback.Exited{Status: 128 + sigKill})
+		e.step(recovery.Exited{Status: 128 + sigKill})
 	default:
 		e.noteDeath(now)
-		e.step(rollback.SandboxDied{OutOfMemory: e.outOfMemory(), RunTime: e.clock.read(now), Now: now, Held: e.standby.holds()})
+		e.step(recovery.SandboxDied{OutOfMemory: e.outOfMemory(), RunTime: e.clock.read(now), Now: now, Held: e.standby.holds()})
 	}
 }
 
@@ -199,12 +199,12 @@ func (e *Engine) damaged(gen *generation, err error) {
 	e.answerFail(ErrGone)
 	e.log.Error("checkpoint is damaged", "generation", gen.number, "checkpoint", gen.from, "error", err)
 	switch e.machine.Phase {
-	case rollback.Probation:
-		e.recovery = recovery{failedAt: now} // of the failure that it was to avoid
+	case recovery.Probation:
+		e.recovery = recoveryState{failedAt: now} // of the failure that it was to avoid
 	default:
 		e.noteDeath(now)
 	}
-	e.step(rollback.CopyDamaged{
+	e.step(recovery.CopyDamaged{
 		Seq: gen.from, Reason: wire.BoundText(err.Error(), episode.MaxReason), RunTime: e.clock.read(now), Now: now,
 	})
 }

@@ -9,9 +9,9 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/control"
+	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/sentry/wire"
 )
@@ -22,13 +22,13 @@ type Service struct {
 	cgroup cgroup.Cgroup // nil for none
 }
 
-var _ control.Service = (*Service)(nil)
+var _ api.Service = (*Service)(nil)
 
 // State implements control.Service.
-func (s *Service) State(ctx context.Context) (control.State, error) {
+func (s *Service) State(ctx context.Context) (api.State, error) {
 	e := s.engine
-	return ask(ctx, e, func() (control.State, error) {
-		st := control.State{
+	return ask(ctx, e, func() (api.State, error) {
+		st := api.State{
 			Status:          string(e.status()),
 			Pid:             os.Getpid(),
 			Generation:      e.current.number,
@@ -46,7 +46,7 @@ func (s *Service) State(ctx context.Context) (control.State, error) {
 func (s *Service) Start(ctx context.Context) error { return s.engine.start(ctx) }
 
 // Signal implements control.Service.
-func (s *Service) Signal(ctx context.Context, r control.SignalRequest) error {
+func (s *Service) Signal(ctx context.Context, r api.SignalRequest) error {
 	return s.engine.signal(ctx, r.Signal, r.All)
 }
 
@@ -57,13 +57,13 @@ func (s *Service) Pause(ctx context.Context) error { return s.engine.setPaused(c
 func (s *Service) Resume(ctx context.Context) error { return s.engine.setPaused(ctx, false) }
 
 // Processes implements control.Service.
-func (s *Service) Processes(ctx context.Context) ([]control.Process, error) {
-	var out []control.Process
+func (s *Service) Processes(ctx context.Context) ([]api.Process, error) {
+	var out []api.Process
 	err := s.engine.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
 		procs, err := gen.Processes(ctx)
 		out = nil
 		for _, p := range procs {
-			out = append(out, control.Process(p))
+			out = append(out, api.Process(p))
 		}
 		return err
 	})
@@ -71,15 +71,15 @@ func (s *Service) Processes(ctx context.Context) ([]control.Process, error) {
 }
 
 // Stats implements control.Service.
-func (s *Service) Stats(ctx context.Context) (control.Stats, error) {
+func (s *Service) Stats(ctx context.Context) (api.Stats, error) {
 	if _, err := ask(ctx, s.engine, func() (struct{}, error) { return struct{}{}, nil }); err != nil {
-		return control.Stats{}, err
+		return api.Stats{}, err
 	}
 	if s.cgroup == nil {
-		return control.Stats{}, unsupported(cgroup.ErrNone)
+		return api.Stats{}, unsupported(cgroup.ErrNone)
 	}
 	stats, err := s.cgroup.Stats()
-	return control.Stats(stats), err
+	return api.Stats(stats), err
 }
 
 // Update implements control.Service.
@@ -103,18 +103,18 @@ func (s *Service) Update(ctx context.Context, r specs.LinuxResources) error {
 }
 
 // Generation implements control.Service.
-func (s *Service) Generation(ctx context.Context) (control.Generation, error) {
-	var out control.Generation
+func (s *Service) Generation(ctx context.Context) (api.Generation, error) {
+	var out api.Generation
 	err := s.engine.withGeneration(ctx, func(_ context.Context, gen *generation) error {
 		h := gen.Handle()
-		out = control.Generation{Number: gen.number, Root: h.Root, ID: h.ID}
+		out = api.Generation{Number: gen.number, Root: h.Root, ID: h.ID}
 		return nil
 	})
 	return out, err
 }
 
 // KillExec implements control.Service.
-func (s *Service) KillExec(ctx context.Context, p control.ExecProcess) error {
+func (s *Service) KillExec(ctx context.Context, p api.ExecProcess) error {
 	e := s.engine
 	gen, err := ask(ctx, e, func() (*generation, error) {
 		if e.current.number != p.Generation {
@@ -135,7 +135,7 @@ func (s *Service) Checkpoint(ctx context.Context) (checkpoint.Manifest, error) {
 
 // SaveImage implements control.Service. Without LeaveRunning the container is
 // over once the image is written.
-func (s *Service) SaveImage(ctx context.Context, r control.SaveImageRequest) error {
+func (s *Service) SaveImage(ctx context.Context, r api.SaveImageRequest) error {
 	e := s.engine
 	err := e.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
 		return gen.SaveImage(ctx, r.ImagePath, r.LeaveRunning)
@@ -143,14 +143,14 @@ func (s *Service) SaveImage(ctx context.Context, r control.SaveImageRequest) err
 	if err != nil || r.LeaveRunning {
 		return unsavable(err)
 	}
-	e.post(func() { e.step(rollback.Shutdown{Status: 128 + sigKill}) })
+	e.post(func() { e.step(recovery.Shutdown{Status: 128 + sigKill}) })
 	return e.wait(ctx)
 }
 
 // Checkpoints implements control.Service.
-func (s *Service) Checkpoints(ctx context.Context) ([]control.CheckpointEntry, error) {
+func (s *Service) Checkpoints(ctx context.Context) ([]api.CheckpointEntry, error) {
 	e := s.engine
-	return ask(ctx, e, func() ([]control.CheckpointEntry, error) { return e.listCheckpoints(), nil })
+	return ask(ctx, e, func() ([]api.CheckpointEntry, error) { return e.listCheckpoints(), nil })
 }
 
 // VerifyCheckpoint implements control.Service.
@@ -169,9 +169,9 @@ func (s *Service) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) erro
 }
 
 // Episodes implements control.Service.
-func (s *Service) Episodes(ctx context.Context) ([]control.Episode, error) {
+func (s *Service) Episodes(ctx context.Context) ([]api.Episode, error) {
 	e := s.engine
-	return ask(ctx, e, func() ([]control.Episode, error) {
+	return ask(ctx, e, func() ([]api.Episode, error) {
 		out := slices.Clone(e.journal.Episodes)
 		for i := range out {
 			out[i].Attempts = slices.Clone(out[i].Attempts)
@@ -181,7 +181,7 @@ func (s *Service) Episodes(ctx context.Context) ([]control.Episode, error) {
 }
 
 // Fail implements control.Service.
-func (s *Service) Fail(ctx context.Context, r control.FailRequest) error {
+func (s *Service) Fail(ctx context.Context, r api.FailRequest) error {
 	f := wire.Failure{Kind: wire.KindOperator, Code: r.Code, Message: wire.BoundText(r.Message, wire.MaxFailureMessage)}
 	return s.engine.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
 		return s.engine.operatorFail(ctx, gen, f)
@@ -189,18 +189,18 @@ func (s *Service) Fail(ctx context.Context, r control.FailRequest) error {
 }
 
 // Wait implements control.Service.
-func (s *Service) Wait(ctx context.Context) (control.ExitStatus, error) {
+func (s *Service) Wait(ctx context.Context) (api.ExitStatus, error) {
 	if err := s.engine.wait(ctx); err != nil {
-		return control.ExitStatus{}, err
+		return api.ExitStatus{}, err
 	}
 	x := s.engine.exit // written before over was closed
-	return control.ExitStatus{Status: x.Status, At: x.At}, nil
+	return api.ExitStatus{Status: x.Status, At: x.At}, nil
 }
 
 // Shutdown implements control.Service.
 func (s *Service) Shutdown(ctx context.Context) error {
 	e := s.engine
-	e.post(func() { e.step(rollback.Shutdown{Status: 128 + sigKill}) })
+	e.post(func() { e.step(recovery.Shutdown{Status: 128 + sigKill}) })
 	return e.wait(ctx)
 }
 

@@ -4,7 +4,8 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/schedule"
 )
 
 // spacing is what the last checkpoints cost, for the policy to space the next.
@@ -29,15 +30,15 @@ func (s *spacing) note(m checkpoint.Manifest) {
 func (s *spacing) forget() { s.ended = time.Time{} }
 
 // input is what the policy decides on.
-func (s *spacing) input(cfg policy.Config) policy.SpacingInput {
-	return policy.SpacingInput{Interval: cfg.Interval, MaxOverhead: cfg.MaxOverhead, Recent: s.recent}
+func (s *spacing) input(cfg config.Config) schedule.SpacingInput {
+	return schedule.SpacingInput{Interval: cfg.Interval, MaxOverhead: cfg.MaxOverhead, Recent: s.recent}
 }
 
 // next is how long from now the next checkpoint is due.
-func (s *spacing) next(cfg policy.Config, failures int, now time.Time) (time.Duration, string) {
+func (s *spacing) next(cfg config.Config, failures int, now time.Time) (time.Duration, string) {
 	in := s.input(cfg)
 	in.Failures = failures
-	delay, reason := policy.Next(in)
+	delay, reason := schedule.Next(in)
 	if !s.ended.IsZero() && failures == 0 {
 		delay -= now.Sub(s.ended) // publishing took part of it
 	}
@@ -45,7 +46,7 @@ func (s *spacing) next(cfg policy.Config, failures int, now time.Time) (time.Dur
 }
 
 // dropped lists the checkpoints that retention lets go.
-func dropped(decisions []policy.Decision) []checkpoint.Seq {
+func dropped(decisions []schedule.Decision) []checkpoint.Seq {
 	var out []checkpoint.Seq
 	for _, d := range decisions {
 		out = append(out, d.Seq)

@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/host/netns"
@@ -64,7 +64,7 @@ type SpawnOptions struct {
 	// namespace of its own the supervisor would say root.
 	Owner string `json:"owner"`
 	// Policy is what annotations and flags add up to.
-	Policy policy.Config `json:"policy"`
+	Policy config.Config `json:"policy"`
 	// PidFile is written when the container is created; empty for none.
 	PidFile string `json:"pid_file"`
 	// ConsoleSocket is where the terminal's master goes. It is required when

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/test/expect"
 )
@@ -44,7 +44,7 @@ func shake(t *testing.T, reply *created) (created, error) {
 			sendReply(theirs, *reply)
 		}
 	}()
-	return shakeHands(ours, SpawnOptions{ID: "c", Dir: "/run/c", Policy: policy.Config{Retain: 3}})
+	return shakeHands(ours, SpawnOptions{ID: "c", Dir: "/run/c", Policy: config.Config{Retain: 3}})
 }
 
 func TestHandshake(t *testing.T) {

@@ -6,8 +6,9 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
-	"runsc-recover/checkpoint/rollback"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint/standby"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/sentry/wire"
@@ -33,15 +34,15 @@ const (
 // errNoStandby says that there is none to use.
 var errNoStandby = errors.New("there is no standby")
 
-// standby is the engine's account of the sandbox that is kept ready for the
+// standbyState is the engine's account of the sandbox that is kept ready for the
 // next recovery, and of the one that is to take its place.
-type standby struct {
+type standbyState struct {
 	next   *prepared // ready; nil for none
 	coming *prepared // being made, or loading its memory; nil for none
 	reason string    // why it is as it is
 	// notHot says why a hot one can't be had until the next recovery.
 	notHot string
-	memory map[policy.Standby]uint64 // what the last one of a kind took
+	memory map[config.Standby]uint64 // what the last one of a kind took
 	// took and work are the time, and the processors' time, that the last hot
 	// one took to prepare.
 	took, work time.Duration
@@ -54,7 +55,7 @@ type standby struct {
 
 // wantsStandby reports whether a recovery could use one.
 func (e *Engine) wantsStandby() bool {
-	return e.opts.Config.Enabled && e.opts.Config.Standby != policy.StandbyCold &&
+	return e.opts.Config.Enabled && e.opts.Config.Standby != config.StandbyCold &&
 		e.exit == nil && e.network != nil && len(e.machine.Line) > 0 && !e.recovering()
 }
 
@@ -80,26 +81,26 @@ func (e *Engine) tendStandby() {
 				s.reason = wire.BoundText(err.Error(), episode.MaxReason)
 				return
 			}
-			e.decideStandby(next, policy.ChooseStandby(in))
+			e.decideStandby(next, standby.ChooseStandby(in))
 		})
 	})
 }
 
 // givenUp reports whether none is to be made, for now or until the next
 // recovery.
-func (s *standby) givenUp() bool { return s.waiting || s.failures > maxStandbyFailures }
+func (s *standbyState) givenUp() bool { return s.waiting || s.failures > maxStandbyFailures }
 
 // standbyInput is what the decision about a standby depends on, as far as the
 // loop knows it.
-func (e *Engine) standbyInput() policy.StandbyInput {
+func (e *Engine) standbyInput() standby.StandbyInput {
 	s := &e.standby
-	in := policy.StandbyInput{
+	in := standby.StandbyInput{
 		Asked:      e.opts.Config.Standby,
 		MaxMemory:  e.opts.Config.StandbyMemory,
 		Warm:       standbyGuess,
 		HotRefused: s.notHot,
 	}
-	if n := s.memory[policy.StandbyWarm]; n > 0 {
+	if n := s.memory[config.StandbyWarm]; n > 0 {
 		in.Warm = n
 	}
 	var size uint64
@@ -107,11 +108,11 @@ func (e *Engine) standbyInput() policy.StandbyInput {
 		newest := e.ckpt.manifests[n-1]
 		size, in.Pages = uint64(newest.Bytes()), uint64(newest.Pages.Bytes)
 	}
-	in.Hot = s.memory[policy.StandbyHot]
+	in.Hot = s.memory[config.StandbyHot]
 	if s.next != nil {
 		in.Held = s.next.kind
 	}
-	if e.opts.Config.Durability == policy.DurabilityMemory {
+	if e.opts.Config.Durability == config.DurabilityMemory {
 		in.Checkpoint = size + roomMargin
 	}
 	if in.HotRefused == "" && !e.standbyFollows() {
@@ -125,7 +126,7 @@ func (e *Engine) standbyInput() policy.StandbyInput {
 // for a while.
 func (e *Engine) standbyFollows() bool {
 	p := e.standby.next
-	if p == nil || p.kind != policy.StandbyHot || len(e.machine.Line) == 0 {
+	if p == nil || p.kind != config.StandbyHot || len(e.machine.Line) == 0 {
 		return false
 	}
 	newest := e.machine.Line[len(e.machine.Line)-1]
@@ -139,7 +140,7 @@ func (e *Engine) refreshEvery() (time.Duration, string) {
 	if time.Since(e.standby.renewed) > standbyStable {
 		took, work = tookGuess, workGuess // the host may have been busy then
 	}
-	return policy.Refresh(policy.RefreshInput{
+	return standby.Refresh(standby.RefreshInput{
 		SpacingInput: e.ckpt.spacing.input(e.opts.Config),
 		Asked:        e.opts.Config.Standby,
 		Took:         took,
@@ -150,11 +151,11 @@ func (e *Engine) refreshEvery() (time.Duration, string) {
 
 // measure completes in with what memory there is, and returns what the standby
 // next takes, 0 for none or unknown.
-func (e *Engine) measure(in *policy.StandbyInput, next *prepared) (uint64, error) {
+func (e *Engine) measure(in *standby.StandbyInput, next *prepared) (uint64, error) {
 	var measured uint64
 	if next != nil && e.opts.ProcessMemory != nil {
 		measured = e.opts.ProcessMemory(next.gen.Pids())
-		if next.kind == policy.StandbyHot {
+		if next.kind == config.StandbyHot {
 			in.Hot = measured
 		} else {
 			in.Warm = measured
@@ -172,7 +173,7 @@ func (e *Engine) measure(in *policy.StandbyInput, next *prepared) (uint64, error
 }
 
 // decideStandby acts on a choice that was made while next was the standby.
-func (e *Engine) decideStandby(next *prepared, choice policy.StandbyChoice) {
+func (e *Engine) decideStandby(next *prepared, choice standby.StandbyChoice) {
 	s := &e.standby
 	if s.next != next || s.coming != nil || !e.wantsStandby() {
 		return
@@ -180,27 +181,27 @@ func (e *Engine) decideStandby(next *prepared, choice policy.StandbyChoice) {
 	e.dirty = e.dirty || s.reason != choice.Reason
 	s.reason = choice.Reason
 	switch {
-	case choice.Kind == policy.StandbyCold:
+	case choice.Kind == config.StandbyCold:
 		e.dropStandby(choice.Reason)
 	case next == nil:
 		e.prepareStandby(choice)
-	case choice.Kind == policy.StandbyWarm && next.kind == policy.StandbyHot:
+	case choice.Kind == config.StandbyWarm && next.kind == config.StandbyHot:
 		e.dropStandby(choice.Reason)
 		e.prepareStandby(choice)
-	case choice.Kind == policy.StandbyHot && next.seq != e.machine.Head():
+	case choice.Kind == config.StandbyHot && next.seq != e.machine.Head():
 		e.renewStandby(choice)
 	}
 }
 
 // renewStandby replaces the standby by a hot one of the newest checkpoint, as
 // soon as that is paid for.
-func (e *Engine) renewStandby(choice policy.StandbyChoice) {
+func (e *Engine) renewStandby(choice standby.StandbyChoice) {
 	s := &e.standby
 	every, refused := e.refreshEvery()
-	if refused != "" || s.next.kind == policy.StandbyHot && !s.next.loaded {
+	if refused != "" || s.next.kind == config.StandbyHot && !s.next.loaded {
 		return // until checkpoints leave enough, or it is there
 	}
-	if left := every - time.Since(s.renewed); s.next.kind == policy.StandbyHot && left > 0 {
+	if left := every - time.Since(s.renewed); s.next.kind == config.StandbyHot && left > 0 {
 		e.tendLater(left)
 		return
 	}
@@ -253,7 +254,7 @@ func (e *Engine) standbyGone(gen *generation) {
 }
 
 // of returns the standby with the sandbox gen if it is ready; nil for none.
-func (s *standby) of(gen *generation) *prepared {
+func (s *standbyState) of(gen *generation) *prepared {
 	for _, p := range []*prepared{s.next, s.coming} {
 		if p != nil && !p.since.IsZero() && p.gen == gen {
 			return p
@@ -274,7 +275,7 @@ func (e *Engine) damagedEarly(gen *generation, err error) {
 // Without it, the next one doesn't refer to its pages.
 func (e *Engine) removeDamaged(seq checkpoint.Seq, err error) {
 	e.log.Error("checkpoint is damaged", "checkpoint", seq, "error", err)
-	e.step(rollback.CheckpointRemoved{Seq: seq})
+	e.step(recovery.CheckpointRemoved{Seq: seq})
 	e.removeCheckpoints([]checkpoint.Seq{seq})
 }
 
@@ -304,7 +305,7 @@ func (e *Engine) claimStandby(seq checkpoint.Seq) *prepared {
 		e.dropPrepared(best)
 		best = nil
 	}
-	if other != nil && best != nil && best.kind == policy.StandbyHot && !best.since.IsZero() {
+	if other != nil && best != nil && best.kind == config.StandbyHot && !best.since.IsZero() {
 		other.dropped = true
 		e.settle(func() { e.dropPrepared(other) })
 	} else {
@@ -325,7 +326,7 @@ func (e *Engine) standbyAfterRecovery() {
 }
 
 // holds is the checkpoint that a hot standby waits in, 0 for none.
-func (s *standby) holds() checkpoint.Seq {
+func (s *standbyState) holds() checkpoint.Seq {
 	if s.next == nil {
 		return 0
 	}
@@ -333,15 +334,15 @@ func (s *standby) holds() checkpoint.Seq {
 }
 
 // stop forgets it: its sandboxes are destroyed with all others.
-func (s *standby) stop() {
+func (s *standbyState) stop() {
 	stopTimer(s.timer)
-	*s = standby{}
+	*s = standbyState{}
 }
 
 // view is what state.json and the control socket show.
-func (s *standby) view() statedir.Standby {
+func (s *standbyState) view() statedir.Standby {
 	if s.next == nil {
-		return statedir.Standby{Kind: policy.StandbyCold, Reason: s.reason}
+		return statedir.Standby{Kind: config.StandbyCold, Reason: s.reason}
 	}
 	return statedir.Standby{
 		Kind: s.next.kind, Since: s.next.since, Generation: s.next.gen.number,

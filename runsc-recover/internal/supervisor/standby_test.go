@@ -12,12 +12,12 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/test/expect"
 )
 
-func warm(o *EngineOptions) { o.Config.Standby = policy.StandbyWarm }
+func warm(o *EngineOptions) { o.Config.Standby = config.StandbyWarm }
 
 // booted is how many sandboxes were booted so far.
 func (w *world) booted() int {
@@ -41,10 +41,10 @@ func (w *world) lastAttempt() string {
 func TestStandbyIsUsedAndReplaced(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, warm)
-		expect.Equal(t, "before there is a checkpoint", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "before there is a checkpoint", w.state().Standby.Kind, config.StandbyCold)
 		w.run(1500 * time.Millisecond)
 		st := w.state().Standby
-		expect.Equal(t, "kind", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "kind", st.Kind, config.StandbyWarm)
 		expect.Equal(t, "generation", st.Generation, 2)
 		expect.Equal(t, "saved", w.last.Standby, st)
 		expect.Equal(t, "since", st.Since.IsZero(), false)
@@ -63,7 +63,7 @@ func TestStandbyIsUsedAndReplaced(t *testing.T) {
 		expect.Equal(t, "next", w.state().Standby.Generation, 3)
 		w.end()
 		expect.Equal(t, "standby is destroyed with the container", slices.Contains(w.did(), "destroy 3"), true)
-		expect.Equal(t, "none in the last state", w.last.Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "none in the last state", w.last.Standby.Kind, config.StandbyCold)
 	})
 }
 
@@ -74,7 +74,7 @@ func TestStandbyThatDiesIsReplaced(t *testing.T) {
 		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
 		synctest.Wait()
 		st := w.state().Standby
-		expect.Equal(t, "kind", st.Kind, policy.StandbyCold)
+		expect.Equal(t, "kind", st.Kind, config.StandbyCold)
 		expect.Equal(t, "reason", strings.Contains(st.Reason, ErrGone.Error()), true)
 		expect.Equal(t, "container", w.state().Status, "running")
 		w.run(standbyRetry)
@@ -99,7 +99,7 @@ func TestStandbyIsNotReplacedForEver(t *testing.T) {
 		w.gen(1).fail(boom())
 		w.run(2 * settleTime)
 		expect.Equal(t, "recorded", w.lastAttempt(), "cold")
-		expect.Equal(t, "tried again after a recovery", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "tried again after a recovery", w.state().Standby.Kind, config.StandbyWarm)
 		expect.Equal(t, "generations", w.booted(), 3)
 		w.end()
 	})
@@ -179,7 +179,7 @@ func TestStandbyOutlivesPauseAndRestart(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, warm, func(o *EngineOptions) {
 			o.Config.MaxAttempts = 1
-			o.Config.Exhausted = policy.ExhaustedRestart
+			o.Config.Exhausted = config.ExhaustedRestart
 		})
 		w.run(200 * time.Millisecond)
 		if err := w.service.Pause(t.Context()); err != nil {
@@ -206,23 +206,23 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		change func(*EngineOptions)
-		want   policy.Standby
+		want   config.Standby
 		reason string
 	}{
 		{"room", func(o *EngineOptions) {
 			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 200 << 20}, nil }
-		}, policy.StandbyWarm, "configured"},
+		}, config.StandbyWarm, "configured"},
 		{"container's limit", func(o *EngineOptions) {
 			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 80 << 20}, nil }
-		}, policy.StandbyCold, "limit of 80 MiB"},
-		{"standby-memory", func(o *EngineOptions) { o.Config.StandbyMemory = 1 << 20 }, policy.StandbyCold, "standby-memory is 1 MiB"},
+		}, config.StandbyCold, "limit of 80 MiB"},
+		{"standby-memory", func(o *EngineOptions) { o.Config.StandbyMemory = 1 << 20 }, config.StandbyCold, "standby-memory is 1 MiB"},
 		{"measured", func(o *EngineOptions) {
 			o.ProcessMemory = func([]int) uint64 { return 1 << 30 }
-		}, policy.StandbyCold, "takes 1024 MiB"},
+		}, config.StandbyCold, "takes 1024 MiB"},
 		{"unreadable", func(o *EngineOptions) {
-			o.Config.Durability = policy.DurabilityDisk // else checkpoints fail too
+			o.Config.Durability = config.DurabilityDisk // else checkpoints fail too
 			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{}, os.ErrPermission }
-		}, policy.StandbyCold, "permission denied"},
+		}, config.StandbyCold, "permission denied"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			scenario(t, func(t *testing.T) {
@@ -255,10 +255,10 @@ func TestCheckpointTakesTheStandbysRoom(t *testing.T) {
 			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: used.Load(), Limit: 200 << 20}, nil }
 		})
 		w.run(200 * time.Millisecond)
-		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyWarm)
+		expect.Equal(t, "kind", w.state().Standby.Kind, config.StandbyWarm)
 		used.Store(190 << 20)
 		w.run(2 * time.Second)
-		expect.Equal(t, "kind", w.state().Standby.Kind, policy.StandbyCold)
+		expect.Equal(t, "kind", w.state().Standby.Kind, config.StandbyCold)
 		expect.Equal(t, "destroyed", slices.Contains(w.did(), "destroy 2"), true)
 		w.end()
 	})
@@ -280,13 +280,13 @@ func TestDamagedCheckpointWithStandby(t *testing.T) {
 // Left to choose, a hot standby is had where all the processors' time that it
 // takes to renew is within max-overhead.
 func TestAutoIsHotWhereThatIsCheap(t *testing.T) {
-	for interval, want := range map[time.Duration]policy.Standby{
-		time.Second:      policy.StandbyWarm,
-		10 * time.Second: policy.StandbyHot,
+	for interval, want := range map[time.Duration]config.Standby{
+		time.Second:      config.StandbyWarm,
+		10 * time.Second: config.StandbyHot,
 	} {
 		scenario(t, func(t *testing.T) {
 			w := started(t, func(o *EngineOptions) {
-				o.Config.Standby, o.Config.Interval = policy.StandbyAuto, interval
+				o.Config.Standby, o.Config.Interval = config.StandbyAuto, interval
 			})
 			w.run(time.Second)
 			expect.Equal(t, interval.String(), w.state().Standby.Kind, want)
@@ -300,14 +300,14 @@ func TestAutoIsWarmOnceHotIsDear(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		var spent atomic.Int64
 		w := started(t, func(o *EngineOptions) {
-			o.Config.Standby, o.Config.Interval = policy.StandbyAuto, 10*time.Second
+			o.Config.Standby, o.Config.Interval = config.StandbyAuto, 10*time.Second
 			o.ProcessorTime = func([]int) time.Duration { return time.Duration(spent.Add(int64(time.Second))) }
 		})
 		w.run(time.Second)
-		expect.Equal(t, "at first", w.state().Standby.Kind, policy.StandbyHot)
+		expect.Equal(t, "at first", w.state().Standby.Kind, config.StandbyHot)
 		w.run(25 * time.Second)
 		st := w.state().Standby
-		expect.Equal(t, "later", st.Kind, policy.StandbyWarm)
+		expect.Equal(t, "later", st.Kind, config.StandbyWarm)
 		expect.Equal(t, "says why", strings.Contains(st.Reason, "1s of a processor"), true)
 		w.end()
 	})

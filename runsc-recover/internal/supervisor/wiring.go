@@ -12,7 +12,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/checkpoint/policy"
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/checkpoint/store/imagedir"
 	"runsc-recover/checkpoint/store/reopen"
@@ -117,7 +117,7 @@ func (s *supervisor) boot(b Booter) func(context.Context, BootOptions) (Generati
 func (s *supervisor) newStore() checkpoint.Store {
 	opts := store.Options{GVisorVersion: s.main.GVisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
 		Limit: s.opts.Policy.StoreLimit, Compare: s.opts.Policy.Verify}
-	if s.opts.Policy.Durability != policy.DurabilityDisk {
+	if s.opts.Policy.Durability != config.DurabilityDisk {
 		return store.NewMemory(opts)
 	}
 	dir := statedir.StorePath(s.opts.Dir, s.opts.Policy)

@@ -1,0 +1,113 @@
+package recovery
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/sentry/wire"
+)
+
+// machine is one step under way: a State of its own to change, and the actions
+// so far.
+type machine struct {
+	cfg config.Config
+	s   State
+	out []Action
+	// held is what the event says of a standby.
+	held checkpoint.Seq
+}
+
+func (m *machine) do(a ...Action) { m.out = append(m.out, a...) }
+
+// clone returns a State that shares nothing with s.
+func (s State) clone() State {
+	s.Line = slices.Clone(s.Line)
+	s.Abandoned = slices.Clone(s.Abandoned)
+	s.Recent = slices.Clone(s.Recent)
+	s.Restarts = slices.Clone(s.Restarts)
+	if s.Episode == nil {
+		return s
+	}
+	ep := *s.Episode
+	ep.Ladders = slices.Clone(ep.Ladders)
+	for i := range ep.Ladders {
+		ep.Ladders[i].Candidates = slices.Clone(ep.Ladders[i].Candidates)
+	}
+	s.Episode = &ep
+	return s
+}
+
+// Keys of failures that nobody reported. All deaths of a sandbox look alike
+// from outside.
+const (
+	keySandboxDied = 0x73616e64626f7821 // "sandbox!"
+	keyOutOfMemory = 0x6f6f6d2d6b696c6c // "oom-kill"
+)
+
+const sigkill = 9
+
+// failure is the failure that a sandbox's death amounts to.
+func (e SandboxDied) failure() Failure {
+	f := Failure{Kind: wire.KindSignal, Key: keySandboxDied, Signo: sigkill, RunTime: e.RunTime}
+	if e.OutOfMemory {
+		f.Kind, f.Key = wire.KindOutOfMemory, keyOutOfMemory
+	}
+	return f
+}
+
+// status is what a container that fails so exits with, when its sandbox is no
+// longer there to say.
+func (f Failure) status() int {
+	switch {
+	case f.Kind == wire.KindExit:
+		return int(f.Code) & 0xff
+	case f.Signo > 0:
+		return 128 + int(f.Signo)
+	}
+	return 128 + sigkill
+}
+
+func (f Failure) String() string {
+	switch f.Kind {
+	case wire.KindSignal:
+		return fmt.Sprintf("signal %d", f.Signo)
+	case wire.KindExit:
+		return fmt.Sprintf("exit status %d", f.Code)
+	case wire.KindReported, wire.KindOperator:
+		return fmt.Sprintf("%v failure with code %d", f.Kind, f.Code)
+	}
+	return f.Kind.String()
+}
+
+// allowed says why a failure is not acted on at all; empty if it is.
+func allowed(cfg config.Config, f Failure) string {
+	off := func(name string) string { return fmt.Sprintf("the trigger %q is not on", name) }
+	switch {
+	case !cfg.Enabled:
+		return "recovery is not enabled"
+	case f.Kind == wire.KindReported && !cfg.On.Report:
+		return off("report")
+	case f.Kind == wire.KindSignal && !cfg.On.Signal && f.Key != keySandboxDied:
+		return off("signal")
+	case f.Kind == wire.KindExit && !cfg.On.Exit:
+		return off("exit")
+	}
+	return ""
+}
+
+// within returns the times less than an hour before now.
+func within(times []time.Time, now time.Time) []time.Time {
+	return slices.DeleteFunc(times, func(t time.Time) bool { return now.Sub(t) >= time.Hour })
+}
+
+// seqs returns the numbers of points.
+func seqs(points []Point) []checkpoint.Seq {
+	out := make([]checkpoint.Seq, 0, len(points))
+	for _, p := range points {
+		out = append(out, p.Seq)
+	}
+	return out
+}

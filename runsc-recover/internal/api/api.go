@@ -1,0 +1,174 @@
+// Package api is the conversation between the short-lived commands and a
+// container's supervisor: HTTP and JSON on a unix socket, mode 0600, in the
+// container's state directory. Service is what the supervisor implements;
+// Client is what the commands use; NewHandler is the server between them.
+//
+// It must not know what a command prints or how the supervisor does its work.
+package api
+
+import (
+	"context"
+	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci/statedir"
+)
+
+// Service is what a supervisor does for commands. Methods wait, bounded by
+// ctx, while a recovery is under way. Errors carry a stable code: see Error.
+type Service interface {
+	State(ctx context.Context) (State, error)
+	Start(ctx context.Context) error
+	Signal(ctx context.Context, r SignalRequest) error
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+	Processes(ctx context.Context) ([]Process, error)
+	Stats(ctx context.Context) (Stats, error)
+	Update(ctx context.Context, r specs.LinuxResources) error
+	// Generation says where exec finds the running sandbox.
+	Generation(ctx context.Context) (Generation, error)
+	// KillExec kills a process that exec started. It is no error when its
+	// generation is gone, and the process with it.
+	KillExec(ctx context.Context, p ExecProcess) error
+	// Checkpoint takes a checkpoint into the container's store.
+	Checkpoint(ctx context.Context) (checkpoint.Manifest, error)
+	// SaveImage writes an ordinary image (runc's checkpoint).
+	SaveImage(ctx context.Context, r SaveImageRequest) error
+	Checkpoints(ctx context.Context) ([]CheckpointEntry, error)
+	VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error
+	RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
+	Episodes(ctx context.Context) ([]Episode, error)
+	// Fail is an operator's failure.
+	Fail(ctx context.Context, r FailRequest) error
+	// Wait returns when the container is over.
+	Wait(ctx context.Context) (ExitStatus, error)
+	// Shutdown ends the container and everything of it (delete --force).
+	Shutdown(ctx context.Context) error
+}
+
+// State is what the supervisor alone knows of a container.
+type State struct {
+	Status     string `json:"status"` // created, running, paused, stopped
+	Pid        int    `json:"pid"`    // the supervisor's
+	Generation int    `json:"generation"`
+	// Phase is the recovery machine's: running, stopping, restoring,
+	// probation, exhausted.
+	Phase    string `json:"phase"`
+	Episodes int    `json:"episodes"`
+	// LastCheckpoint is the newest checkpoint, 0 for none.
+	LastCheckpoint checkpoint.Seq `json:"last_checkpoint"`
+	// CheckpointError says why the last checkpoint could not be taken; empty
+	// when it could.
+	CheckpointError string `json:"checkpoint_error,omitempty"`
+	// Standby is the sandbox kept ready for the next recovery.
+	Standby statedir.Standby `json:"standby"`
+}
+
+// SignalRequest asks for a signal to the first process, or to all.
+type SignalRequest struct {
+	Signal int  `json:"signal"`
+	All    bool `json:"all"`
+}
+
+// FailRequest is an operator's failure.
+type FailRequest struct {
+	Code    int32  `json:"code"`
+	Message string `json:"message"`
+}
+
+// SaveImageRequest asks for a gVisor image in a directory that exists.
+type SaveImageRequest struct {
+	ImagePath    string `json:"image_path"`
+	LeaveRunning bool   `json:"leave_running"`
+}
+
+// Generation names the running sandbox.
+type Generation struct {
+	Number int    `json:"number"`
+	Root   string `json:"root"`
+	ID     string `json:"id"`
+}
+
+// ExecProcess names a process that exec started.
+type ExecProcess struct {
+	Generation int `json:"generation"`
+	PID        int `json:"pid"` // in the container's PID namespace
+}
+
+// Process is a process in the container's PID namespace.
+type Process struct {
+	PID   int    `json:"pid"`
+	PPID  int    `json:"ppid"`
+	UID   int    `json:"uid"`
+	TTY   string `json:"tty"`
+	STime string `json:"stime"`
+	Time  string `json:"time"`
+	Cmd   string `json:"cmd"`
+}
+
+// ExitStatus is how the container ended.
+type ExitStatus struct {
+	Status int       `json:"status"` // 128+n for signal n
+	At     time.Time `json:"at"`
+}
+
+// CheckpointEntry is a checkpoint as listed.
+type CheckpointEntry struct {
+	checkpoint.Manifest
+	// Reasons say why it is kept.
+	Reasons []string `json:"reasons,omitempty"`
+	// Error is set when it can't be used.
+	Error string `json:"error,omitempty"`
+}
+
+// Episode is the record of one failure and all attempts to get past it.
+type Episode struct {
+	Episode   int       `json:"episode"`
+	Kind      string    `json:"kind"`
+	Code      int32     `json:"code"`
+	Signal    int32     `json:"signal"`
+	Message   string    `json:"message"`
+	Key       string    `json:"key"` // 16 hexadecimal digits
+	PID       int32     `json:"pid"`
+	TID       int32     `json:"tid"`
+	Program   string    `json:"program"`
+	FaultIP   string    `json:"fault_ip"`   // hexadecimal with 0x
+	FaultAddr string    `json:"fault_addr"` // hexadecimal with 0x
+	FailedAt  time.Time `json:"failed_at"`
+	EndedAt   time.Time `json:"ended_at,omitzero"`
+	Outcome   string    `json:"outcome"` // open, recovered, exhausted
+	Attempts  []Attempt `json:"attempts"`
+	// Reasons say why it ended as it did.
+	Reasons []string `json:"reasons,omitempty"`
+}
+
+// Attempt is one copy's try. Times are milliseconds of the host's monotonic
+// clock.
+type Attempt struct {
+	Attempt       int            `json:"attempt"`
+	Level         int            `json:"level"`
+	CheckpointSeq checkpoint.Seq `json:"checkpoint_seq"`
+	Standby       string         `json:"standby"` // what the copy was made of: hot, warm or cold; empty when there is none
+	Outcome       string         `json:"outcome"` // open, recovered, coinciding, different; failed when the copy could not be made
+	Reasons       []string       `json:"reasons"`
+	FailedAt      time.Time      `json:"failed_at"`
+	StopMS        float64        `json:"stop_ms"`      // failure to every task stopped and reported
+	RestoreMS     float64        `json:"restore_ms"`   // report to copy loaded and held
+	InterruptMS   float64        `json:"interrupt_ms"` // held to released with the interrupt pending
+}
+
+// Stats is the data of runc's `events --stats`.
+type Stats struct {
+	CPUUsageNS    uint64 `json:"cpu_usage_ns"`
+	MemoryUsage   uint64 `json:"memory_usage"`
+	MemoryLimit   uint64 `json:"memory_limit"`
+	PidsCurrent   uint64 `json:"pids_current"`
+	OOMKills      uint64 `json:"oom_kills"`
+	CPUUserNS     uint64 `json:"cpu_user_ns"`
+	CPUKernelNS   uint64 `json:"cpu_kernel_ns"`
+	PidsLimit     uint64 `json:"pids_limit"`
+	MemoryMax     uint64 `json:"memory_max"`
+	MemoryFailcnt uint64 `json:"memory_failcnt"`
+}

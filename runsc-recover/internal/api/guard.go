@@ -1,0 +1,85 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// The process that stands for an exec on the host may be killed, as engines
+// do, and can't take its process in the sandbox with it then. So it keeps one
+// request open, whose body is an ExecProcess and, when that has ended by
+// itself, endedWord:
+//
+//	client                          supervisor
+//	   | ---- POST, ExecProcess ------> |
+//	   | <--- 200 --------------------- |  on guard
+//	   | ---- endedWord, end of body -> |
+//	   | <--- end of answer ----------- |
+//
+// A body that ends without endedWord makes the supervisor kill the process.
+const endedWord = "ended"
+
+// Guard is held for a process that exec started.
+type Guard struct {
+	body *io.PipeWriter
+	resp *http.Response
+}
+
+// Guard has p killed when this process ends without a call of Ended.
+func (c *Client) Guard(p ExecProcess) (*Guard, error) {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	r, w := io.Pipe()
+	body := io.MultiReader(bytes.NewReader(append(b, '\n')), r)
+	resp, err := c.do(context.Background(), http.MethodPost, pathExecGuard, body)
+	if err != nil {
+		return nil, err
+	}
+	if resp.StatusCode >= http.StatusBadRequest {
+		defer resp.Body.Close()
+		return nil, decodeError(io.LimitReader(resp.Body, maxAnswer), resp.Status)
+	}
+	return &Guard{body: w, resp: resp}, nil
+}
+
+// Ended says that the process has ended by itself, and returns when the
+// supervisor knows. Once its pid is another's it must not be killed.
+func (g *Guard) Ended() {
+	defer g.resp.Body.Close()
+	// A supervisor that has gone away guards nothing any more.
+	_, _ = io.WriteString(g.body, endedWord)
+	_ = g.body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(g.resp.Body, maxAnswer))
+}
+
+// guardExec is the far side of Guard.
+func guardExec(w http.ResponseWriter, r *http.Request, s Service) {
+	in := json.NewDecoder(io.LimitReader(r.Body, maxRequest))
+	var p ExecProcess
+	if err := in.Decode(&p); err != nil {
+		answerError(w, badRequest("decode request: %v", err))
+		return
+	}
+	answer := http.NewResponseController(w)
+	// Otherwise the server would read the whole body before it answers.
+	if err := answer.EnableFullDuplex(); err != nil {
+		answerError(w, Classify(fmt.Errorf("answer ahead of the body: %w", err)))
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+	_ = answer.Flush()
+	rest, _ := io.ReadAll(io.LimitReader(io.MultiReader(in.Buffered(), r.Body), maxRequest))
+	if string(bytes.TrimSpace(rest)) == endedWord {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTime)
+	defer cancel()
+	// Whoever would want to know of an error has gone away.
+	_ = s.KillExec(ctx, p)
+}
