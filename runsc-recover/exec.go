@@ -16,7 +16,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 )
 
 func (p *program) execCommand() *cli.Command {
@@ -152,7 +152,7 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 		return err
 	}
 	r := execRequest{
-		Handle: supervisor.Handle{Root: gen.Root, ID: gen.ID}, Generation: gen.Number, Socket: o.socket,
+		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID}, Generation: gen.Number, Socket: o.socket,
 		Process: o.process, Rootless: p.globals.isRootless(),
 	}
 	if o.detach || o.process.Terminal {
@@ -164,7 +164,7 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 
 // execEnded turns the end of an exec into the command's.
 func (p *program) execEnded(status int, err error) error {
-	if errors.Is(err, supervisor.ErrGone) {
+	if errors.Is(err, sandbox.ErrGone) {
 		p.warn("%v", err)
 		return exitStatus(status)
 	}
@@ -176,11 +176,11 @@ func (p *program) execEnded(status int, err error) error {
 
 // execRequest is a process to run, as it is told to the process that does it.
 type execRequest struct {
-	Handle     supervisor.Handle `json:"handle"`
-	Generation int               `json:"generation"`
-	Socket     string            `json:"socket"` // the supervisor's
-	Process    *specs.Process    `json:"process"`
-	Rootless   bool              `json:"rootless"`
+	Handle     sandbox.Handle `json:"handle"`
+	Generation int            `json:"generation"`
+	Socket     string         `json:"socket"` // the supervisor's
+	Process    *specs.Process `json:"process"`
+	Rootless   bool           `json:"rootless"`
 }
 
 // run runs the process with this one's stdio and the preserved files. When
@@ -190,10 +190,10 @@ func (r execRequest) run(ctx context.Context, preserved []*os.File, started func
 	for i, f := range preserved {
 		files[3+i] = f
 	}
-	sandbox.Register()
+	runsc.Register()
 	appendOutput()
 	var guard *api.Guard
-	status, err := sandbox.Exec(ctx, r.Handle, sandbox.ExecOptions{
+	status, err := runsc.Exec(ctx, r.Handle, runsc.ExecOptions{
 		Process: r.Process, Files: files, Rootless: r.Rootless,
 		Started: func(pid int) (err error) {
 			if guard, err = api.NewClient(r.Socket).Guard(api.ExecProcess{Generation: r.Generation, PID: pid}); err != nil {

@@ -10,7 +10,7 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 )
 
 func (p *program) featuresCommand() *cli.Command {
@@ -62,7 +62,7 @@ func describeFeatures(defaults config.Config) features.Features {
 			"dev.runsc-recover.version":                  version,
 			"dev.runsc-recover.commit":                   commit,
 			"dev.runsc-recover.gvisor":                   gvisorVersion(),
-			"dev.runsc-recover.tracking":                 sandbox.Tracking(defaults.Tracking),
+			"dev.runsc-recover.tracking":                 runsc.Tracking(defaults.Tracking),
 			"org.opencontainers.runc.checkpoint.enabled": "true",
 		},
 		PotentiallyUnsafeConfigAnnotations: []string{"dev.gvisor.", networkAnnotation, "dev.runsc-recover.store"},

@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 	"runsc-recover/runsc-recover/internal/supervisor"
 )
 
@@ -21,7 +22,7 @@ func (p *program) superviseCommand() *cli.Command {
 	}
 }
 
-func newBooter(o supervisor.SpawnOptions) supervisor.Booter {
-	sandbox.Register()
-	return &sandbox.Booter{Network: o.Network, Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
+func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
+	runsc.Register()
+	return &runsc.Booter{Network: o.Network, Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }

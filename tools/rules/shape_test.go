@@ -27,7 +27,7 @@ var allowedSkips = map[string]int{
 	"sentry/dirty/watch_test.go":    1, // a kernel before Linux 6.7 can't say who wrote what
 	"test/harness/need.go":          1, // the one place where the end-to-end tests say what they miss
 
-	"runsc-recover/internal/sandbox/silence_test.go": 1, // network namespaces need root
+	"runsc-recover/internal/sandbox/runsc/silence_test.go": 1, // network namespaces need root
 }
 
 func parse(t *testing.T, file string) *ast.File {

@@ -10,6 +10,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -97,7 +98,7 @@ func (e *Engine) bringBack(gen *generation) error {
 		line := e.machine.Line
 		e.step(recovery.SandboxDied{RunTime: line[len(line)-1].RunTime, Now: now})
 	})
-	var network Network
+	var network sandbox.Network
 	err := e.withGeneration(e.ctx, func(ctx context.Context, gen *generation) (err error) {
 		network, err = gen.Network(ctx)
 		return err

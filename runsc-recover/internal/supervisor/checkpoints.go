@@ -10,6 +10,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -364,7 +365,7 @@ func (e *Engine) answerProgram(gen *generation, requests []wire.CheckpointReques
 		ctx, cancel := context.WithTimeout(e.ctx, answerTime)
 		defer cancel()
 		for _, r := range requests {
-			if err := gen.CheckpointDone(ctx, r, err); err != nil && !errors.Is(err, ErrGone) {
+			if err := gen.CheckpointDone(ctx, r, err); err != nil && !errors.Is(err, sandbox.ErrGone) {
 				e.log.Warn("answer program's checkpoint request", "error", err)
 			}
 		}

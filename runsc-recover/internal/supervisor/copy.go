@@ -9,6 +9,7 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -51,7 +52,7 @@ func (p *prepared) copy() madeCopy {
 
 // makeCopy gets hold of a sandbox that holds the checkpoint. On success the
 // caller owns the result's sandbox; otherwise nothing is left.
-func (e *Engine) makeCopy(ctx context.Context, ready *prepared, seq checkpoint.Seq, network Network) (madeCopy, error) {
+func (e *Engine) makeCopy(ctx context.Context, ready *prepared, seq checkpoint.Seq, network sandbox.Network) (madeCopy, error) {
 	var reasons []string
 	if ready != nil && ready.seq == seq { // it is being loaded
 		err := ready.wait(ctx)
@@ -66,7 +67,7 @@ func (e *Engine) makeCopy(ctx context.Context, ready *prepared, seq checkpoint.S
 }
 
 // loadCopy opens the checkpoint while it gets hold of a sandbox, and loads it.
-func (e *Engine) loadCopy(ctx context.Context, ready *prepared, seq checkpoint.Seq, network Network) (madeCopy, error) {
+func (e *Engine) loadCopy(ctx context.Context, ready *prepared, seq checkpoint.Seq, network sandbox.Network) (madeCopy, error) {
 	opened := make(chan openedImage, 1)
 	go func() {
 		img, err := e.opts.Store.Open(ctx, seq)
@@ -115,7 +116,7 @@ func noteFallback(reasons []string, err error) []string {
 }
 
 // bootCopy boots a sandbox for a copy.
-func (e *Engine) bootCopy(ctx context.Context, network Network) (*generation, error) {
+func (e *Engine) bootCopy(ctx context.Context, network sandbox.Network) (*generation, error) {
 	gen, err := e.boot(ctx, bootWish{network: network})
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cleanup"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -66,7 +67,7 @@ func (c *crashes) use(o *EngineOptions) {
 	o.Store, o.EpisodesFile = crashingStore{c.open(c.dir), c}, c.dir.EpisodesFile()
 	o.Config.Retain, o.Config.Durability = 3, "disk"
 	boot, saved := o.Boot, o.Saved
-	o.Boot = func(ctx context.Context, opts BootOptions) (g Generation, err error) {
+	o.Boot = func(ctx context.Context, opts sandbox.BootOptions) (g sandbox.Sandbox, err error) {
 		c.step(fmt.Sprint("boot ", opts.Number), func() { g, err = boot(ctx, opts) })
 		return g, err
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/test/expect"
 )
 
@@ -16,8 +17,8 @@ var errSpoilt = fmt.Errorf("%w: page 7 has another hash", checkpoint.ErrDamaged)
 
 // spoils lets a sandbox end as one whose checkpoint turns out to be damaged.
 func (g *fakeGen) spoils() {
-	g.send(Event{Generation: g.number, Damaged: errSpoilt})
-	g.exit(Exit{Crashed: true, Err: ErrGone})
+	g.send(sandbox.Event{Generation: g.number, Damaged: errSpoilt})
+	g.exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 }
 
 // reasons are those of all attempts of the last episode.
@@ -79,7 +80,7 @@ func TestDamageAfterRelease(t *testing.T) {
 func TestDamageAfterProbation(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w, newest := rolledBack(t)
-		w.gen(2).send(Event{Generation: 2, Resolved: true})
+		w.gen(2).send(sandbox.Event{Generation: 2, Resolved: true})
 		synctest.Wait()
 		expect.Equal(t, "phase", w.state().Phase, "running")
 		w.gen(2).spoils()
@@ -160,8 +161,8 @@ func TestDamageBeforeRelease(t *testing.T) {
 		w.mu.Lock()
 		w.onBoot = func(g *fakeGen) {
 			if g.number == 2 {
-				g.relErr = ErrGone
-				g.send(Event{Generation: 2, Damaged: errSpoilt})
+				g.relErr = sandbox.ErrGone
+				g.send(sandbox.Event{Generation: 2, Damaged: errSpoilt})
 			}
 		}
 		w.mu.Unlock()

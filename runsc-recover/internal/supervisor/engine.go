@@ -13,6 +13,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -38,9 +39,9 @@ type EngineOptions struct {
 	Config   config.Config
 	Store    checkpoint.Store
 	// Boot makes a generation on a thread that lasts.
-	Boot func(ctx context.Context, opts BootOptions) (Generation, error)
+	Boot func(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error)
 	// Template holds what is the same for every generation's boot.
-	Template BootOptions
+	Template sandbox.BootOptions
 	// GenerationID and GenerationRoot name the n-th generation.
 	GenerationID   func(n int) string
 	GenerationRoot func(n int) string
@@ -114,7 +115,7 @@ type Engine struct {
 	copy       *generation // being restored, or held
 	live       map[*generation]bool
 	lastNumber atomic.Int64 // of a generation; not the loop's alone
-	network    Network
+	network    sandbox.Network
 	clock      runClock
 	tick       *time.Timer
 

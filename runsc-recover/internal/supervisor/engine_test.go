@@ -17,6 +17,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -50,7 +51,7 @@ func TestFailureIsRolledBackAndTold(t *testing.T) {
 		if info.FailureAfter <= 0 || info.FailureAfter > time.Second {
 			t.Errorf("failure lies %v ahead", info.FailureAfter)
 		}
-		expect.Equal(t, "network handed on", g.opts.Network, Network("the network"))
+		expect.Equal(t, "network handed on", g.opts.Network, sandbox.Network("the network"))
 		expect.Equal(t, "status", w.state().Status, "running")
 		expect.Equal(t, "phase", w.state().Phase, "probation")
 		expect.Equal(t, "generation", w.state().Generation, 2)
@@ -122,7 +123,7 @@ func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := newWorld(t, func(o *EngineOptions) { o.Config.MaxAttempts = 2 })
 		w.program = func(g *fakeGen) {
-			g.refused = func() { g.exit(Exit{Status: 139}) }
+			g.refused = func() { g.exit(sandbox.Exit{Status: 139}) }
 			time.Sleep(time.Second)
 			g.fail(wire.Failure{Kind: wire.KindSignal, Signo: 11, Key: 5})
 		}
@@ -164,7 +165,7 @@ func TestExhaustedRestartsAfresh(t *testing.T) {
 func TestNoCheckpointMeansRefusal(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
+		w.gen(1).refused = func() { w.gen(1).exit(sandbox.Exit{Status: 1}) }
 		w.gen(1).fail(boom())
 		expect.Equal(t, "status", (<-w.exit).Status, 1)
 	})
@@ -175,11 +176,11 @@ func TestRecoveryDisabled(t *testing.T) {
 		w := started(t, func(o *EngineOptions) { o.Config.Enabled = false })
 		w.run(3 * time.Second)
 		expect.Equal(t, "checkpoints", w.state().LastCheckpoint, 0)
-		w.gen(1).send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
+		w.gen(1).send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
 		synctest.Wait()
 		expect.Equal(t, "program's request is answered", len(w.gen(1).answers), 1)
 		expect.Equal(t, "with an error", w.gen(1).answers[0] != nil, true)
-		w.gen(1).refused = func() { w.gen(1).exit(Exit{Status: 1}) }
+		w.gen(1).refused = func() { w.gen(1).exit(sandbox.Exit{Status: 1}) }
 		w.gen(1).fail(boom())
 		expect.Equal(t, "status", (<-w.exit).Status, 1)
 	})
@@ -207,13 +208,13 @@ func TestDamagedCheckpointIsSkipped(t *testing.T) {
 func TestCopyThatCannotBeMade(t *testing.T) {
 	for name, breakIt := range map[string]func(*fakeGen){
 		"restore": func(g *fakeGen) { g.restErr = errors.New("no") },
-		"release": func(g *fakeGen) { g.relErr = ErrGone },
+		"release": func(g *fakeGen) { g.relErr = sandbox.ErrGone },
 	} {
 		t.Run(name, func(t *testing.T) {
 			scenario(t, func(t *testing.T) {
 				w := newWorld(t)
 				boot := w.engine.opts.Boot
-				w.engine.opts.Boot = func(ctx context.Context, o BootOptions) (Generation, error) {
+				w.engine.opts.Boot = func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
 					g, err := boot(ctx, o)
 					if o.Number == 2 {
 						breakIt(g.(*fakeGen))
@@ -237,11 +238,11 @@ func TestSandboxDeathIsRolledBack(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, func(o *EngineOptions) { o.OOMKills = func() uint64 { return 1 } })
 		w.run(1500 * time.Millisecond)
-		w.gen(1).exit(Exit{Crashed: true, Err: ErrGone})
+		w.gen(1).exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 		synctest.Wait()
 		expect.Equal(t, "generation", w.state().Generation, 2)
 		expect.Equal(t, "kind", w.episodes()[0].Kind, "out of memory")
-		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
+		w.gen(2).exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 		synctest.Wait()
 		told := w.gen(3).told[0].Info.Failure
 		expect.Equal(t, "kind told", told.Kind, wire.KindSignal)
@@ -254,7 +255,7 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
 		w.run(time.Second)
-		w.gen(1).exit(Exit{Status: 3})
+		w.gen(1).exit(sandbox.Exit{Status: 3})
 		expect.Equal(t, "status", (<-w.exit).Status, 3)
 		_, err := w.service.State(t.Context())
 		expect.Equal(t, "asking a stopped container", errors.Is(err, errdefs.ErrNotRunning), true)
@@ -289,7 +290,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 		w := started(t)
 		w.run(1500 * time.Millisecond)
 		g := w.gen(1)
-		g.refused = func() { g.exit(Exit{Status: 143}) }
+		g.refused = func() { g.exit(sandbox.Exit{Status: 143}) }
 		if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}

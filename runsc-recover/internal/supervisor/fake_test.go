@@ -21,6 +21,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -55,13 +56,13 @@ type world struct {
 type fakeGen struct {
 	w      *world
 	number int
-	opts   BootOptions
+	opts   sandbox.BootOptions
 
 	mu        sync.Mutex
-	events    chan<- Event
+	events    chan<- sandbox.Event
 	closed    bool
 	restored  checkpoint.Seq
-	told      []Release
+	told      []sandbox.Release
 	signals   []int
 	killed    []int
 	answers   []error
@@ -194,7 +195,7 @@ func (w *world) end() {
 	synctest.Wait()
 }
 
-func (w *world) boot(ctx context.Context, opts BootOptions) (Generation, error) {
+func (w *world) boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error) {
 	w.mu.Lock()
 	boots := w.boots
 	w.mu.Unlock()
@@ -211,7 +212,7 @@ func (w *world) boot(ctx context.Context, opts BootOptions) (Generation, error) 
 		return nil, w.bootErr
 	}
 	if w.noisy && opts.Silent {
-		return nil, ErrNotSilent
+		return nil, sandbox.ErrNotSilent
 	}
 	g := &fakeGen{w: w, number: opts.Number, opts: opts, events: opts.Events}
 	w.gens = append(w.gens, g)
@@ -222,7 +223,7 @@ func (w *world) boot(ctx context.Context, opts BootOptions) (Generation, error) 
 	return g, nil
 }
 
-func (g *fakeGen) send(ev Event) {
+func (g *fakeGen) send(ev sandbox.Event) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.closed {
@@ -235,12 +236,12 @@ func (g *fakeGen) fail(f wire.Failure) {
 	if f.Time.IsZero() {
 		f.Time = time.Now()
 	}
-	g.send(Event{Generation: g.number, Failure: &f})
+	g.send(sandbox.Event{Generation: g.number, Failure: &f})
 }
 
 // exit ends the first process.
-func (g *fakeGen) exit(x Exit) {
-	g.send(Event{Generation: g.number, Exited: &x})
+func (g *fakeGen) exit(x sandbox.Exit) {
+	g.send(sandbox.Event{Generation: g.number, Exited: &x})
 	g.close()
 }
 
@@ -296,7 +297,7 @@ func (g *fakeGen) Loaded(ctx context.Context) error {
 	}
 }
 
-func (g *fakeGen) Release(_ context.Context, r Release) error {
+func (g *fakeGen) Release(_ context.Context, r sandbox.Release) error {
 	g.w.note("release %d", g.number)
 	g.mu.Lock()
 	g.told = append(g.told, r)
@@ -305,13 +306,13 @@ func (g *fakeGen) Release(_ context.Context, r Release) error {
 	switch {
 	case err == nil:
 		g.begin()
-	case errors.Is(err, ErrGone):
+	case errors.Is(err, sandbox.ErrGone):
 		g.close()
 	}
 	return err
 }
 
-func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoint.Staging) (CheckpointResult, error) {
+func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoint.Staging) (sandbox.CheckpointResult, error) {
 	g.mu.Lock()
 	err, block, cost := g.ckptErr, g.ckptBlock, g.ckptCost
 	g.mu.Unlock()
@@ -319,11 +320,11 @@ func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoin
 		select {
 		case <-block:
 		case <-ctx.Done():
-			return CheckpointResult{}, ctx.Err()
+			return sandbox.CheckpointResult{}, ctx.Err()
 		}
 	}
 	if err != nil {
-		return CheckpointResult{}, err
+		return sandbox.CheckpointResult{}, err
 	}
 	time.Sleep(cost.Pause())
 	g.w.mu.Lock()
@@ -333,7 +334,7 @@ func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoin
 	if pages > 0 {
 		index = append(index, pageindex.Run{Source: pageindex.Staged, Pages: pages})
 		if err := st.File(checkpoint.FileStaged).Truncate(int64(pages * pageindex.PageSize)); err != nil {
-			return CheckpointResult{}, err
+			return sandbox.CheckpointResult{}, err
 		}
 	}
 	for name, contents := range map[checkpoint.FileName][]byte{
@@ -341,10 +342,10 @@ func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoin
 		checkpoint.FilePageIndex: pageindex.AppendTo(nil, index),
 	} {
 		if _, err := st.File(name).Write(contents); err != nil {
-			return CheckpointResult{}, err
+			return sandbox.CheckpointResult{}, err
 		}
 	}
-	return CheckpointResult{TakenAt: time.Now(), Cost: cost}, nil
+	return sandbox.CheckpointResult{TakenAt: time.Now(), Cost: cost}, nil
 }
 
 func (g *fakeGen) CheckpointDone(_ context.Context, r wire.CheckpointRequest, err error) error {
@@ -386,7 +387,7 @@ func (g *fakeGen) Signal(_ context.Context, sig int, _ bool) error {
 		return errors.New("connection reset by peer")
 	}
 	if sig == sigKill {
-		g.exit(Exit{Status: 137})
+		g.exit(sandbox.Exit{Status: 137})
 	}
 	return nil
 }
@@ -410,14 +411,14 @@ func (g *fakeGen) Resume(context.Context) error {
 	return nil
 }
 
-func (g *fakeGen) Processes(context.Context) ([]Process, error) {
-	return []Process{{PID: 1, Cmd: "program"}}, nil
+func (g *fakeGen) Processes(context.Context) ([]sandbox.Process, error) {
+	return []sandbox.Process{{PID: 1, Cmd: "program"}}, nil
 }
 
-func (g *fakeGen) Network(context.Context) (Network, error)      { return "the network", nil }
-func (g *fakeGen) SaveImage(context.Context, string, bool) error { return nil }
-func (g *fakeGen) Pids() []int                                   { return []int{os.Getpid()} }
-func (g *fakeGen) Handle() Handle                                { return Handle{Root: g.opts.Root, ID: g.opts.ID} }
+func (g *fakeGen) Network(context.Context) (sandbox.Network, error) { return "the network", nil }
+func (g *fakeGen) SaveImage(context.Context, string, bool) error    { return nil }
+func (g *fakeGen) Pids() []int                                      { return []int{os.Getpid()} }
+func (g *fakeGen) Handle() sandbox.Handle                           { return sandbox.Handle{Root: g.opts.Root, ID: g.opts.ID} }
 
 func (g *fakeGen) Destroy() error {
 	g.w.note("destroy %d", g.number)
@@ -488,7 +489,7 @@ func (s slowStaging) Publish(ctx context.Context, m checkpoint.Manifest) (checkp
 
 var _ io.Writer = logTo{}
 
-func (g *fakeGen) TakeOver(_ context.Context, stopped Generation) error {
+func (g *fakeGen) TakeOver(_ context.Context, stopped sandbox.Sandbox) error {
 	if stopped.Number() >= g.Number() {
 		return fmt.Errorf("generation %d takes over from %d", g.Number(), stopped.Number())
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/test/expect"
 )
 
@@ -215,7 +216,7 @@ func TestHotStandbyThatDies(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, hot)
 		w.run(200 * time.Millisecond)
-		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
+		w.gen(2).exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 		synctest.Wait()
 		expect.Equal(t, "kind", w.state().Standby.Kind, config.StandbyCold)
 		w.run(standbyRetry)
@@ -230,7 +231,7 @@ func TestNoHotStandby(t *testing.T) {
 		change func(*EngineOptions)
 		reason string
 	}{
-		"where it can't be silent": {func(w *world) { w.noisy = true }, func(*EngineOptions) {}, ErrNotSilent.Error()},
+		"where it can't be silent": {func(w *world) { w.noisy = true }, func(*EngineOptions) {}, sandbox.ErrNotSilent.Error()},
 		"that is too dear":         {nil, func(o *EngineOptions) { o.Config.MaxOverhead = 0.001 }, "standby-lag"},
 		"that is too large":        {nil, func(o *EngineOptions) { o.Config.StandbyMemory = 64 << 20 }, "standby-memory"},
 	} {

@@ -31,6 +31,7 @@ import (
 	"runsc-recover/runsc-recover/internal/host/programtext"
 	"runsc-recover/runsc-recover/internal/host/reaper"
 	"runsc-recover/runsc-recover/internal/logging"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
@@ -45,7 +46,7 @@ const gcPercent = 40
 // MainOptions is what the supervise command is wired with.
 type MainOptions struct {
 	// NewBooter returns the sandbox layer for the container's options.
-	NewBooter     func(SpawnOptions) Booter
+	NewBooter     func(SpawnOptions) sandbox.Booter
 	GVisorVersion string
 }
 

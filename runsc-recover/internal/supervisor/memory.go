@@ -5,12 +5,13 @@ import (
 	"errors"
 
 	"runsc-recover/runsc-recover/internal/host/procusage"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // tellMemory has the program of a sandbox find as much memory as the container
 // may use now: its limit, or the host's memory where that is less. What the
 // program believes is no reason to fail for.
-func (e *Engine) tellMemory(ctx context.Context, gen Generation) {
+func (e *Engine) tellMemory(ctx context.Context, gen sandbox.Sandbox) {
 	if e.opts.Memory == nil {
 		return
 	}
@@ -18,7 +19,7 @@ func (e *Engine) tellMemory(ctx context.Context, gen Generation) {
 	if err == nil {
 		err = gen.SetMemory(ctx, usableMemory(use.Limit, procusage.HostMemory()))
 	}
-	if err != nil && !errors.Is(err, ErrGone) {
+	if err != nil && !errors.Is(err, sandbox.ErrGone) {
 		e.log.Warn("tell program of its memory", "error", err)
 	}
 }

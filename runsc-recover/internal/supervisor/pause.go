@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // setPaused pauses or resumes the program. During a recovery it is the copy
@@ -44,7 +45,7 @@ func (e *Engine) settlePause(gen *generation, reply chan<- error) {
 	switch {
 	case gen.pausing:
 	case gen != e.current:
-		gen.answerPause(ErrGone)
+		gen.answerPause(sandbox.ErrGone)
 	case gen.paused == e.paused:
 		e.keep()
 		gen.answerPause(nil)

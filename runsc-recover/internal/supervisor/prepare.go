@@ -11,6 +11,7 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -89,13 +90,13 @@ func (e *Engine) standbyBooted(p *prepared, gen *generation, err error) {
 	switch {
 	case p.dropped:
 		e.destroyPrepared(p)
-	case errors.Is(err, ErrNotSilent):
+	case errors.Is(err, sandbox.ErrNotSilent):
 		e.standbyNotHot(p, err)
 	case err != nil:
 		e.standbyLost(p, fmt.Errorf("prepare standby: %w", err))
 	case gen.gone:
 		e.destroyPrepared(p)
-		e.standbyLost(p, fmt.Errorf("prepare standby: %w", ErrGone))
+		e.standbyLost(p, fmt.Errorf("prepare standby: %w", sandbox.ErrGone))
 	case p.claimed || p.kind != config.StandbyHot:
 		p.kind = config.StandbyWarm
 		e.standbyReady(p)

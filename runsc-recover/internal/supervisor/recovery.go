@@ -13,6 +13,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -146,13 +147,13 @@ func (e *Engine) release(a recovery.Release) {
 		var told sync.WaitGroup
 		told.Go(func() { e.tellMemory(e.ctx, gen) })
 		if !ended {
-			if err := gen.TakeOver(e.ctx, stopped.Generation); err != nil {
+			if err := gen.TakeOver(e.ctx, stopped.Sandbox); err != nil {
 				e.log.Warn("reset connections that can't go on", "error", err)
 			}
 		}
 		told.Wait()
-		err := gen.Release(e.ctx, Release{Info: info})
-		if errors.Is(err, ErrGone) {
+		err := gen.Release(e.ctx, sandbox.Release{Info: info})
+		if errors.Is(err, sandbox.ErrGone) {
 			gen.lastWords(e.ctx) // they may say why
 		}
 		e.post(func() { e.released(gen, m, err) })
@@ -292,7 +293,7 @@ func (e *Engine) operatorFail(ctx context.Context, gen *generation, f wire.Failu
 		case e.status() == statedir.StatusPaused:
 			return struct{}{}, errdefs.ErrPaused
 		case gen != e.current || e.recovering() || e.failing != nil:
-			return struct{}{}, ErrFailing
+			return struct{}{}, sandbox.ErrFailing
 		}
 		e.failing, e.failAsk = reply, f
 		e.step(recovery.OperatorFail{})

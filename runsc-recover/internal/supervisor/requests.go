@@ -8,6 +8,7 @@ import (
 
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // retryDelay is how soon a request that a failing sandbox turned away looks
@@ -86,7 +87,7 @@ func (e *Engine) withGeneration(ctx context.Context, f func(context.Context, *ge
 		}
 		if v.ready {
 			err := f(ctx, v.gen)
-			if !errors.Is(err, ErrFailing) && !errors.Is(err, ErrGone) {
+			if !errors.Is(err, sandbox.ErrFailing) && !errors.Is(err, sandbox.ErrGone) {
 				return e.explain(err)
 			}
 		}
@@ -203,7 +204,7 @@ func (e *Engine) runFirst(gen *generation) error {
 	if err := gen.Restore(e.ctx, img); err != nil {
 		return err
 	}
-	return gen.Release(e.ctx, Release{})
+	return gen.Release(e.ctx, sandbox.Release{})
 }
 
 // signal sends an operator's signal to the program, wherever it runs by then.
@@ -254,7 +255,7 @@ func (e *Engine) deliver(ctx context.Context, gen *generation, sig int, all bool
 	}
 	_, err = ask(ctx, e, func() (struct{}, error) {
 		if gen != e.current || e.recovering() {
-			return struct{}{}, ErrFailing
+			return struct{}{}, sandbox.ErrFailing
 		}
 		sent.delivered = true
 		if sig == sigKill && gen.paused {

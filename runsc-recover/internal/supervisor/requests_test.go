@@ -15,6 +15,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -39,7 +40,7 @@ func TestProgramsOwnCheckpointIsTheFirst(t *testing.T) {
 		start := make(chan error, 1)
 		go func() { start <- w.service.Start(t.Context()) }()
 		synctest.Wait()
-		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
 		close(g.starting)
 		expect.Equal(t, "start", <-start, nil)
@@ -58,10 +59,10 @@ func TestProgramsCheckpointsAreAnsweredOnceEach(t *testing.T) {
 		g.mu.Lock()
 		g.ckptBlock = make(chan struct{})
 		g.mu.Unlock()
-		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
-		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 2}})
-		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
+		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 2}})
+		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 3}})
 		synctest.Wait()
 		expect.Equal(t, "answers while the first is taken", len(g.answers), 0)
 		close(g.ckptBlock)
@@ -149,14 +150,14 @@ func TestUnsavableProgramRunsOn(t *testing.T) {
 		w := started(t)
 		g := w.gen(1)
 		g.mu.Lock()
-		g.ckptErr = ErrUnsavable
+		g.ckptErr = sandbox.ErrUnsavable
 		g.mu.Unlock()
 		w.run(time.Second)
 		_, err := w.service.Checkpoint(t.Context())
 		expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeUnsavable)
-		g.send(Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
+		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
-		expect.Equal(t, "program's answer", errors.Is(g.answers[0], ErrUnsavable), true)
+		expect.Equal(t, "program's answer", errors.Is(g.answers[0], sandbox.ErrUnsavable), true)
 		g.mu.Lock()
 		g.ckptErr = nil
 		g.mu.Unlock()
@@ -214,7 +215,7 @@ func TestTheStoreHasALimit(t *testing.T) {
 func slowRestore(w *world) chan struct{} {
 	gate := make(chan struct{})
 	boot := w.engine.opts.Boot
-	w.engine.opts.Boot = func(ctx context.Context, o BootOptions) (Generation, error) {
+	w.engine.opts.Boot = func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
 		if o.Number == 2 {
 			<-gate
 		}
@@ -410,7 +411,7 @@ func TestResolvedEndsProbation(t *testing.T) {
 		w.run(time.Second)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		w.gen(2).send(Event{Resolved: true})
+		w.gen(2).send(sandbox.Event{Resolved: true})
 		synctest.Wait()
 		expect.Equal(t, "phase", w.state().Phase, "running")
 		w.end()
@@ -423,8 +424,8 @@ func TestLateEventsOfAReplacedSandbox(t *testing.T) {
 		w.run(time.Second)
 		w.gen(1).fail(boom())
 		w.gen(1).fail(boom())
-		w.gen(1).send(Event{Resolved: true})
-		w.gen(1).exit(Exit{Crashed: true})
+		w.gen(1).send(sandbox.Event{Resolved: true})
+		w.gen(1).exit(sandbox.Exit{Crashed: true})
 		synctest.Wait()
 		expect.Equal(t, "generation", w.state().Generation, 2)
 		expect.Equal(t, "phase", w.state().Phase, "probation")

@@ -12,6 +12,7 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -22,10 +23,10 @@ const maxEvents = 16
 // generation is a sandbox as the engine sees it. Its fields belong to the
 // loop, but for those set by boot, which are immutable.
 type generation struct {
-	Generation
+	sandbox.Sandbox
 	number int
 	record statedir.Generation
-	events chan Event
+	events chan sandbox.Event
 	// admitted is closed when events may reach the loop: not before the
 	// generation is the current one, so that a copy's first failure can't
 	// overtake the news of its release.
@@ -53,7 +54,7 @@ type generation struct {
 
 // bootWish is what is asked of a boot.
 type bootWish struct {
-	network Network          // nil for the first generation
+	network sandbox.Network  // nil for the first generation
 	files   map[int]*os.File // for the program, by its numbers
 	silent  bool             // see BootOptions
 }
@@ -69,7 +70,7 @@ func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 	opts.Network = w.network
 	opts.PassFiles = w.files
 	opts.Silent = w.silent
-	events := make(chan Event, maxEvents)
+	events := make(chan sandbox.Event, maxEvents)
 	opts.Events = events
 	g, err := e.opts.Boot(ctx, opts)
 	if err != nil {
@@ -77,14 +78,14 @@ func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 	}
 	buried := make(chan struct{})
 	gen := &generation{
-		Generation: g,
-		buried:     buried,
-		bury:       sync.OnceFunc(func() { close(buried) }),
-		number:     n,
-		record:     statedir.Generation{Number: n, ID: opts.ID, Root: opts.Root},
-		events:     events,
-		admitted:   make(chan struct{}),
-		heard:      make(chan struct{}),
+		Sandbox:  g,
+		buried:   buried,
+		bury:     sync.OnceFunc(func() { close(buried) }),
+		number:   n,
+		record:   statedir.Generation{Number: n, ID: opts.ID, Root: opts.Root},
+		events:   events,
+		admitted: make(chan struct{}),
+		heard:    make(chan struct{}),
 	}
 	for _, pid := range g.Pids() {
 		if p, err := statedir.FindProcess(pid); err == nil {
@@ -103,12 +104,12 @@ func (e *Engine) watch(gen *generation) {
 	for ev := range gen.events {
 		e.post(func() { e.handle(gen, ev) })
 	}
-	e.post(func() { e.handle(gen, Event{Exited: &Exit{Crashed: true, Err: ErrGone}}) })
+	e.post(func() { e.handle(gen, sandbox.Event{Exited: &sandbox.Exit{Crashed: true, Err: sandbox.ErrGone}}) })
 }
 
 // keepEarly keeps the events of a sandbox until it is admitted or destroyed, and
 // tells when it is gone before that.
-func (e *Engine) keepEarly(gen *generation) (early []Event) {
+func (e *Engine) keepEarly(gen *generation) (early []sandbox.Event) {
 	events := gen.events
 	for {
 		select {
@@ -147,7 +148,7 @@ func (g *generation) lastWords(ctx context.Context) {
 
 // handle acts on an event of a sandbox. Those of a sandbox that has been
 // replaced are too late.
-func (e *Engine) handle(gen *generation, ev Event) {
+func (e *Engine) handle(gen *generation, ev sandbox.Event) {
 	if gen != e.current || gen.ended {
 		return
 	}
@@ -169,12 +170,12 @@ func (e *Engine) handle(gen *generation, ev Event) {
 
 // exited handles the end of the current generation, by its program's doing or
 // by the sandbox's death.
-func (e *Engine) exited(gen *generation, x Exit) {
+func (e *Engine) exited(gen *generation, x sandbox.Exit) {
 	gen.ended = true
 	now := time.Now()
 	e.clock.stop(now)
 	e.ckpt.abort()
-	e.answerFail(ErrGone)
+	e.answerFail(sandbox.ErrGone)
 	e.log.Info("sandbox ended", "generation", gen.number, "status", x.Status, "crashed", x.Crashed, "error", x.Err)
 	switch {
 	case !x.Crashed:
@@ -196,7 +197,7 @@ func (e *Engine) damaged(gen *generation, err error) {
 	now := time.Now()
 	e.clock.stop(now)
 	e.ckpt.abort()
-	e.answerFail(ErrGone)
+	e.answerFail(sandbox.ErrGone)
 	e.log.Error("checkpoint is damaged", "generation", gen.number, "checkpoint", gen.from, "error", err)
 	switch e.machine.Phase {
 	case recovery.Probation:
@@ -251,7 +252,7 @@ func (e *Engine) destroy(gen *generation) {
 
 func (e *Engine) destroyNow(gen *generation) {
 	defer gen.bury()
-	if err := gen.Destroy(); err != nil && !errors.Is(err, ErrGone) {
+	if err := gen.Destroy(); err != nil && !errors.Is(err, sandbox.ErrGone) {
 		e.log.Error("destroy sandbox", "generation", gen.number, "error", err)
 	}
 }

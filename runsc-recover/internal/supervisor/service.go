@@ -13,6 +13,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -209,7 +210,7 @@ func unsupported(err error) error {
 }
 
 func unsavable(err error) error {
-	if errors.Is(err, ErrUnsavable) {
+	if errors.Is(err, sandbox.ErrUnsavable) {
 		return &errdefs.Error{Code: errdefs.CodeUnsavable, Message: err.Error(), Next: "the program runs on; try again later", Err: err}
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -250,7 +251,7 @@ func (e *Engine) standbyGone(gen *generation) {
 	} else {
 		s.coming = nil
 	}
-	e.standbyFailed(fmt.Errorf("standby: %w", ErrGone))
+	e.standbyFailed(fmt.Errorf("standby: %w", sandbox.ErrGone))
 }
 
 // of returns the standby with the sandbox gen if it is ready; nil for none.

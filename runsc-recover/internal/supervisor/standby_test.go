@@ -14,6 +14,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/test/expect"
 )
 
@@ -49,7 +50,7 @@ func TestStandbyIsUsedAndReplaced(t *testing.T) {
 		expect.Equal(t, "saved", w.last.Standby, st)
 		expect.Equal(t, "since", st.Since.IsZero(), false)
 		expect.Equal(t, "sandboxes saved", len(w.last.Generations), 2)
-		expect.Equal(t, "network", w.gen(2).opts.Network, Network("the network"))
+		expect.Equal(t, "network", w.gen(2).opts.Network, sandbox.Network("the network"))
 
 		w.gen(1).fail(boom())
 		synctest.Wait()
@@ -71,11 +72,11 @@ func TestStandbyThatDiesIsReplaced(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, warm)
 		w.run(200 * time.Millisecond)
-		w.gen(2).exit(Exit{Crashed: true, Err: ErrGone})
+		w.gen(2).exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 		synctest.Wait()
 		st := w.state().Standby
 		expect.Equal(t, "kind", st.Kind, config.StandbyCold)
-		expect.Equal(t, "reason", strings.Contains(st.Reason, ErrGone.Error()), true)
+		expect.Equal(t, "reason", strings.Contains(st.Reason, sandbox.ErrGone.Error()), true)
 		expect.Equal(t, "container", w.state().Status, "running")
 		w.run(standbyRetry)
 		expect.Equal(t, "next", w.state().Standby.Generation, 3)

@@ -20,6 +20,7 @@ import (
 	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/runsc-recover/internal/host/osthread"
 	"runsc-recover/runsc-recover/internal/host/procusage"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // bootTime bounds booting a sandbox.
@@ -43,7 +44,7 @@ func (s *supervisor) engineOptions() EngineOptions {
 		Config: s.opts.Policy,
 		Store:  s.store,
 		Boot:   s.boot(s.main.NewBooter(s.opts)),
-		Template: BootOptions{
+		Template: sandbox.BootOptions{
 			Bundle:    s.bundle.Path,
 			Spec:      s.spec,
 			PassFiles: s.files,
@@ -81,12 +82,12 @@ func (s *supervisor) engineOptions() EngineOptions {
 
 // boot runs the booter on the lasting thread. A boot that hangs keeps that
 // thread, and what it may still make is destroyed; the next boot gets another.
-func (s *supervisor) boot(b Booter) func(context.Context, BootOptions) (Generation, error) {
+func (s *supervisor) boot(b sandbox.Booter) func(context.Context, sandbox.BootOptions) (sandbox.Sandbox, error) {
 	type result struct {
-		gen Generation
+		gen sandbox.Sandbox
 		err error
 	}
-	return func(ctx context.Context, o BootOptions) (Generation, error) {
+	return func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
 		ctx, cancel := context.WithTimeout(ctx, bootTime)
 		defer cancel()
 		s.booting.Add(1)

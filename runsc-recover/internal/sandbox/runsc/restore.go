@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -109,7 +109,7 @@ func (g *generation) Loaded(ctx context.Context) error {
 		return fmt.Errorf("wait for the copy's memory: %w", ctx.Err())
 	}
 	if _, ok := s.result(); !ok {
-		return fmt.Errorf("load the copy's memory: %w", supervisor.ErrGone)
+		return fmt.Errorf("load the copy's memory: %w", sandbox.ErrGone)
 	}
 	return nil
 }
@@ -117,7 +117,7 @@ func (g *generation) Loaded(ctx context.Context) error {
 // damaged ends a copy whose checkpoint turns out to be damaged while it is
 // served. The sandbox gets no answer, so that the program sees nothing of it.
 func (g *generation) damaged(err error) {
-	g.report(supervisor.Event{Damaged: err})
+	g.report(sandbox.Event{Damaged: err})
 	g.kill()
 }
 

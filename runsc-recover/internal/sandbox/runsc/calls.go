@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -9,7 +9,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/urpc"
 
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -59,7 +59,7 @@ func (g *generation) answered(what string, err error) error {
 	}
 	select {
 	case <-g.gone:
-		return fmt.Errorf("%w: %w", supervisor.ErrGone, err)
+		return fmt.Errorf("%w: %w", sandbox.ErrGone, err)
 	case <-time.After(hangupTime):
 		return err
 	}

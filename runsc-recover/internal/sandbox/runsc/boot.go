@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -19,7 +19,7 @@ import (
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/specconv"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/agent"
 )
 
@@ -36,7 +36,7 @@ type Booter struct {
 }
 
 // Boot implements supervisor.Booter.
-func (b *Booter) Boot(ctx context.Context, opts supervisor.BootOptions) (supervisor.Generation, error) {
+func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (b *Booter) Boot(ctx context.Context, opts supervisor.BootOptions) (supervi
 
 // writeBundle writes the spec that the generation runs: the container's with
 // absolute paths and without hooks, which run once for the container.
-func (b *Booter) writeBundle(opts supervisor.BootOptions) (*specs.Spec, string, error) {
+func (b *Booter) writeBundle(opts sandbox.BootOptions) (*specs.Spec, string, error) {
 	text, err := json.Marshal(opts.Spec)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode the spec: %w", err)
@@ -128,7 +128,7 @@ func (b *Booter) writeBundle(opts supervisor.BootOptions) (*specs.Spec, string, 
 }
 
 // configure writes the agent's options and returns gVisor's configuration.
-func (b *Booter) configure(opts supervisor.BootOptions, spec *specs.Spec, agentEnd *os.File) (*config.Config, error) {
+func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd *os.File) (*config.Config, error) {
 	c := opts.Config
 	sink, err := sinkConfig(agent.Options{
 		FD:        int(agentEnd.Fd()),
@@ -179,7 +179,7 @@ func sinkConfig(o agent.Options) (map[string]any, error) {
 	return m, nil
 }
 
-func newGeneration(opts supervisor.BootOptions, conf *config.Config, c *container.Container, ch *channel, quiet *silence) *generation {
+func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, quiet *silence) *generation {
 	return &generation{
 		gofer:   c.GoferPid.Load(),
 		number:  opts.Number,

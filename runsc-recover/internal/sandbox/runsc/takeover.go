@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -10,13 +10,13 @@ import (
 
 	"gvisor.dev/gvisor/pkg/log"
 
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
 // TakeOver implements supervisor.Generation. The lists of connections go from
 // one sandbox to the other in files that nothing here reads.
-func (g *generation) TakeOver(ctx context.Context, stopped supervisor.Generation) error {
+func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) error {
 	old, ok := stopped.(*generation)
 	if !ok {
 		return fmt.Errorf("take over from a generation of type %T", stopped)
@@ -59,7 +59,7 @@ func (g *generation) askConnections(ctx context.Context) error {
 
 // Release implements supervisor.Generation. What arrived since the last sandbox
 // stopped comes after the program runs: it is heard by its stack, not by it.
-func (g *generation) Release(ctx context.Context, r supervisor.Release) error {
+func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 	stopped := g.stopped
 	g.stopped = nil // or each would keep all before it
 	if err := g.silence.lift(); err != nil {

@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -13,7 +13,7 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/specutils"
 
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // statusKilled is the status of a process that went down with its sandbox.
@@ -39,7 +39,7 @@ type ExecOptions struct {
 // process is killed when ctx is done.
 //
 // It is called in a process of its own, not in the supervisor.
-func Exec(ctx context.Context, h supervisor.Handle, o ExecOptions) (status int, err error) {
+func Exec(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error) {
 	conf, err := NewConfig(ConfigOptions{Root: h.Root, Network: "sandbox", Rootless: o.Rootless})
 	if err != nil {
 		return 0, err
@@ -65,7 +65,7 @@ func Exec(ctx context.Context, h supervisor.Handle, o ExecOptions) (status int, 
 	}
 	ws, err := c.WaitPID(pid)
 	if err != nil {
-		return statusKilled, fmt.Errorf("%w while a process ran in it: %w", supervisor.ErrGone, err)
+		return statusKilled, fmt.Errorf("%w while a process ran in it: %w", sandbox.ErrGone, err)
 	}
 	return exitStatus(ws), nil
 }

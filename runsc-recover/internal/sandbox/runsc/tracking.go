@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"runsc-recover/checkpoint/config"

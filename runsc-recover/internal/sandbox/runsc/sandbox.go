@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -20,7 +20,7 @@ import (
 	gvsandbox "gvisor.dev/gvisor/runsc/sandbox"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -47,7 +47,7 @@ type generation struct {
 	serves atomic.Bool
 
 	reporting sync.Mutex
-	events    chan<- supervisor.Event // guarded by reporting; nil once closed
+	events    chan<- sandbox.Event // guarded by reporting; nil once closed
 	// started is closed once there is a program to wait for, gone once the
 	// sandbox has hung up, reaped once its end is known, exited once that was
 	// reported.
@@ -74,7 +74,7 @@ type generation struct {
 	mu sync.Mutex
 	// The following are guarded by mu.
 
-	network   supervisor.Network
+	network   sandbox.Network
 	destroyed bool
 	// keepUntil is when Destroy may kill the sandbox: its resets have left.
 	keepUntil time.Time
@@ -84,8 +84,8 @@ type generation struct {
 func (g *generation) Number() int { return g.number }
 
 // Handle implements supervisor.Generation.
-func (g *generation) Handle() supervisor.Handle {
-	return supervisor.Handle{Root: g.conf.RootDir, ID: g.id}
+func (g *generation) Handle() sandbox.Handle {
+	return sandbox.Handle{Root: g.conf.RootDir, ID: g.id}
 }
 
 // Pids implements supervisor.Generation.
@@ -105,11 +105,11 @@ func (g *generation) listen() {
 	err := g.ch.serve(func(m wire.Message) {
 		switch {
 		case m.Failure != nil:
-			g.report(supervisor.Event{Failure: m.Failure})
+			g.report(sandbox.Event{Failure: m.Failure})
 		case m.Checkpoint != nil:
-			g.report(supervisor.Event{Checkpoint: m.Checkpoint})
+			g.report(sandbox.Event{Checkpoint: m.Checkpoint})
 		case m.Resolved != nil:
-			g.report(supervisor.Event{Resolved: true})
+			g.report(sandbox.Event{Resolved: true})
 		case m.Query != nil:
 			g.resolve(*m.Query)
 		}
@@ -130,7 +130,7 @@ func (g *generation) listen() {
 	g.events = nil
 }
 
-func (g *generation) report(e supervisor.Event) {
+func (g *generation) report(e sandbox.Event) {
 	e.Generation = g.number
 	g.reporting.Lock()
 	defer g.reporting.Unlock()
@@ -170,13 +170,13 @@ func (g *generation) load(f func() error) error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
 	if g.c.Sandbox == nil {
-		return supervisor.ErrGone
+		return sandbox.ErrGone
 	}
 	return f()
 }
 
 // Checkpoint implements supervisor.Generation.
-func (g *generation) Checkpoint(ctx context.Context, seq checkpoint.Seq, st checkpoint.Staging) (supervisor.CheckpointResult, error) {
+func (g *generation) Checkpoint(ctx context.Context, seq checkpoint.Seq, st checkpoint.Staging) (sandbox.CheckpointResult, error) {
 	files := []*os.File{
 		st.File(checkpoint.FileKernel), st.File(checkpoint.FilePagesMeta),
 		st.File(checkpoint.FilePageIndex), st.File(checkpoint.FileStaged),
@@ -188,17 +188,17 @@ func (g *generation) Checkpoint(ctx context.Context, seq checkpoint.Seq, st chec
 	}
 	// The program would stand still while gVisor waits for them.
 	if err := g.Loaded(ctx); err != nil {
-		return supervisor.CheckpointResult{}, err
+		return sandbox.CheckpointResult{}, err
 	}
 	r, err := g.ask(ctx, saveTimeout, wire.Request{Verb: wire.VerbCheckpoint, Take: take}, files...)
 	if err != nil {
-		return supervisor.CheckpointResult{}, err
+		return sandbox.CheckpointResult{}, err
 	}
 	if r.Checkpoint == nil {
-		return supervisor.CheckpointResult{}, fmt.Errorf("checkpoint: %w: reply without its cost", wire.ErrMalformed)
+		return sandbox.CheckpointResult{}, fmt.Errorf("checkpoint: %w: reply without its cost", wire.ErrMalformed)
 	}
 	c := r.Checkpoint
-	return supervisor.CheckpointResult{
+	return sandbox.CheckpointResult{
 		TakenAt:  c.TakenAt,
 		Cost:     checkpoint.Cost{Stop: max(c.Stop, 0), Kernel: max(c.Kernel, 0), Copy: max(c.Copy, 0)},
 		Tracking: c.Tracking,
@@ -258,12 +258,12 @@ func (g *generation) Resume(ctx context.Context) error {
 }
 
 // Processes implements supervisor.Generation.
-func (g *generation) Processes(ctx context.Context) ([]supervisor.Process, error) {
-	var ps []supervisor.Process
+func (g *generation) Processes(ctx context.Context) ([]sandbox.Process, error) {
+	var ps []sandbox.Process
 	err := g.bounded(ctx, askTimeout, "list processes", func() error {
 		list, err := g.sb.Processes(g.id)
 		for _, p := range list {
-			ps = append(ps, supervisor.Process{
+			ps = append(ps, sandbox.Process{
 				PID: int(p.PID), PPID: int(p.PPID), UID: int(p.UID),
 				TTY: p.TTY, STime: p.STime, Time: p.Time, Cmd: p.Cmd,
 			})
@@ -312,7 +312,7 @@ func (g *generation) await() {
 	g.awaitLoad()
 	exit := g.wait()
 	close(g.reaped)
-	g.report(supervisor.Event{Exited: &exit})
+	g.report(sandbox.Event{Exited: &exit})
 }
 
 // awaitLoad returns when no start or restore is under way.
@@ -322,7 +322,7 @@ func (g *generation) awaitLoad() {
 }
 
 // wait returns how the program ended, or how the sandbox died.
-func (g *generation) wait() supervisor.Exit {
+func (g *generation) wait() sandbox.Exit {
 	conn, err := connect(g.sb.ControlSocketPath)
 	if err == nil {
 		defer conn.Close()
@@ -337,13 +337,13 @@ func (g *generation) wait() supervisor.Exit {
 	if waitErr == nil && !ws.Signaled() {
 		return g.programEnded(ws)
 	}
-	return supervisor.Exit{Status: exitStatus(ws), Crashed: true, Err: errors.Join(err, waitErr)}
+	return sandbox.Exit{Status: exitStatus(ws), Crashed: true, Err: errors.Join(err, waitErr)}
 }
 
 // programEnded tells a program that was killed from one whose gofer died:
 // gVisor kills that as well.
-func (g *generation) programEnded(ws unix.WaitStatus) supervisor.Exit {
-	x := supervisor.Exit{Status: exitStatus(ws)}
+func (g *generation) programEnded(ws unix.WaitStatus) sandbox.Exit {
+	x := sandbox.Exit{Status: exitStatus(ws)}
 	if x.Status == 128+int(unix.SIGKILL) && g.goferDied() {
 		x.Crashed, x.Err = true, errGoferDied
 	}

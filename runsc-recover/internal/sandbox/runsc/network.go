@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 
 	"gvisor.dev/gvisor/runsc/boot"
 
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // linkBuffer is the size of an AF_PACKET socket's buffers, in bytes. It is
@@ -21,7 +21,7 @@ const linkBuffer = 4 << 20
 // *boot.CreateLinksAndRoutesArgs without files: gVisor takes addresses and
 // routes off the host's side of the interfaces, so only the running sandbox
 // still knows them.
-func (g *generation) Network(ctx context.Context) (supervisor.Network, error) {
+func (g *generation) Network(ctx context.Context) (sandbox.Network, error) {
 	g.mu.Lock()
 	known := g.network
 	g.mu.Unlock()

@@ -1,4 +1,8 @@
-package supervisor
+// Package sandbox is the contract between the engine and a sandbox: one gVisor
+// kernel that holds a container.
+//
+// It must not know gVisor or why a method is called.
+package sandbox
 
 import (
 	"context"
@@ -18,9 +22,8 @@ import (
 type Booter interface {
 	// Boot starts a sandbox and its gofer, which then wait for Start or
 	// Restore. The sandbox's stdio is the calling process's. It must be called
-	// on a thread that lives as long as the supervisor (see RunOnLastingThread
-	// in internal/sandbox): the sandbox dies with that thread.
-	Boot(ctx context.Context, opts BootOptions) (Generation, error)
+	// on a thread that lives as long as the supervisor (package osthread): the sandbox dies with that thread.
+	Boot(ctx context.Context, opts BootOptions) (Sandbox, error)
 }
 
 // BootOptions says what to boot.
@@ -100,7 +103,7 @@ type Release struct {
 // Generation is one sandbox. Methods are safe for concurrent use; each has a
 // deadline of its own beside ctx's, so that a hostile or hung sandbox can't
 // hold the supervisor.
-type Generation interface {
+type Sandbox interface {
 	Number() int
 	// Start runs the program. Once, and not after Restore.
 	Start(ctx context.Context) error
@@ -120,7 +123,7 @@ type Generation interface {
 	// in this copy, which is held: towards their peers, and for the copy. It
 	// comes before Release. After it the stopped one is only good for Destroy
 	// or Refuse.
-	TakeOver(ctx context.Context, stopped Generation) error
+	TakeOver(ctx context.Context, stopped Sandbox) error
 
 	// Checkpoint stops the program, writes kernel and memory into st's files
 	// and lets it run on, whatever happens. The program's pause is in the

@@ -1,12 +1,12 @@
-// Package sandbox is the host's side of one generation: it boots, starts,
-// restores, checkpoints, signals and kills an ordinary gVisor sandbox, and
-// talks to the agent in it.
+// Package runsc is the sandbox contract on gVisor: it boots, starts, restores,
+// checkpoints, signals and kills an ordinary gVisor sandbox, and talks to the
+// agent in it.
 //
 // It must not know when or why any of that happens. Whatever comes out of a
 // sandbox is bounded and validated (package wire), every request has a
 // deadline, and the sandbox's death at any point ends requests with
-// supervisor.ErrGone.
-package sandbox
+// sandbox.ErrGone.
+package runsc
 
 import (
 	"fmt"

@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"errors"
@@ -10,7 +10,7 @@ import (
 
 	"gvisor.dev/gvisor/runsc/boot"
 
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // silentMark marks what a silent copy sends.
@@ -31,16 +31,16 @@ type silence struct {
 
 // silenced prepares silence for a sandbox that is to be booted. Errors:
 // supervisor.ErrNotSilent where the host can't keep a copy silent.
-func (b *Booter) silenced(opts supervisor.BootOptions) (*silence, error) {
+func (b *Booter) silenced(opts sandbox.BootOptions) (*silence, error) {
 	switch {
 	case !opts.Silent, b.Network == "none":
 		return &silence{}, nil
 	case b.Network != "sandbox":
-		return nil, fmt.Errorf("%w: it would share the network of the host", supervisor.ErrNotSilent)
+		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotSilent)
 	}
 	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
 	if !ok {
-		return nil, fmt.Errorf("%w: the network's configuration isn't known", supervisor.ErrNotSilent)
+		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotSilent)
 	}
 	var devices []string
 	for _, l := range args.FDBasedLinks {
@@ -51,7 +51,7 @@ func (b *Booter) silenced(opts supervisor.BootOptions) (*silence, error) {
 	}
 	rule, err := dropEgress(opts.ID, silentMark, devices)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", supervisor.ErrNotSilent, err)
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotSilent, err)
 	}
 	return &silence{rule: rule}, nil
 }

@@ -1,4 +1,4 @@
-package sandbox
+package runsc
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 	"gvisor.dev/gvisor/pkg/unet"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
 
@@ -57,7 +57,7 @@ func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return wire.Reply{}, supervisor.ErrGone
+		return wire.Reply{}, sandbox.ErrGone
 	}
 	c.nextID++
 	req.ID = c.nextID
@@ -66,12 +66,12 @@ func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File)
 	defer c.forget(req.ID)
 
 	if err := c.send(req, files); err != nil {
-		return wire.Reply{}, fmt.Errorf("send %s: %w: %w", req.Verb, supervisor.ErrGone, err)
+		return wire.Reply{}, fmt.Errorf("send %s: %w: %w", req.Verb, sandbox.ErrGone, err)
 	}
 	select {
 	case r, ok := <-reply:
 		if !ok {
-			return wire.Reply{}, fmt.Errorf("%s: %w", req.Verb, supervisor.ErrGone)
+			return wire.Reply{}, fmt.Errorf("%s: %w", req.Verb, sandbox.ErrGone)
 		}
 		if r.Err != nil {
 			return wire.Reply{}, fmt.Errorf("%s: %w", req.Verb, r.Err)
@@ -157,9 +157,9 @@ func translate(err error) error {
 	}
 	switch we.Code {
 	case wire.CodeUnsavable:
-		return fmt.Errorf("%w: %w", supervisor.ErrUnsavable, err)
+		return fmt.Errorf("%w: %w", sandbox.ErrUnsavable, err)
 	case wire.CodeFailing:
-		return fmt.Errorf("%w: %w", supervisor.ErrFailing, err)
+		return fmt.Errorf("%w: %w", sandbox.ErrFailing, err)
 	case wire.CodeFull:
 		return fmt.Errorf("%w: %w", checkpoint.ErrFull, err)
 	}
