@@ -22,6 +22,13 @@ const (
 	maxLook = time.Second
 )
 
+// Memory is what a container uses of its memory limit, in bytes. Checkpoints that
+// are kept in memory count: the sandbox writes them.
+type Memory struct {
+	Used  uint64 // without what the kernel can take back at once
+	Limit uint64 // 0 for none
+}
+
 // Pressure is what a container uses of its memory limit, in bytes.
 type Pressure struct {
 	Limit uint64 // 0 for none

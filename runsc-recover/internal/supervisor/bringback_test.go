@@ -73,7 +73,7 @@ func TestBringBack(t *testing.T) {
 		expect.Equal(t, "told", told.Failure.Kind, wire.KindSignal)
 		expect.Equal(t, "checkpoint", told.CheckpointSeq, uint64(newest))
 		back.run(10 * time.Second)
-		episodes, err := back.service.Episodes(t.Context())
+		episodes, err := back.engine.Episodes(t.Context())
 		if err != nil || len(episodes) != 2 || episodes[1].Episode != 2 || episodes[1].Outcome != "recovered" {
 			t.Errorf("records: %+v, %v", episodes, err)
 		}

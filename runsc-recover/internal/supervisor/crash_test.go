@@ -122,7 +122,7 @@ func TestTheSupervisorDiesAtEveryStep(t *testing.T) {
 		w.run(time.Second)
 		w.gen(2).fail(boom()) // it goes further back
 		w.run(5 * time.Second)
-		if _, err := w.service.Checkpoint(t.Context()); err != nil {
+		if _, err := w.engine.Checkpoint(t.Context()); err != nil {
 			t.Error(err)
 		}
 		w.end()

@@ -10,9 +10,9 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
@@ -61,7 +61,7 @@ type EngineOptions struct {
 	// OOMKills counts the processes that the kernel killed in the cgroup.
 	OOMKills func() uint64
 	// Memory is what the container uses of its memory limit.
-	Memory func() (cgroup.MemoryUse, error)
+	Memory func() (schedule.Memory, error)
 	// ProcessMemory is the resident memory of host processes, in bytes.
 	ProcessMemory func(pids []int) uint64
 	// ProcessorTime is how much of processors' time host processes have taken.

@@ -128,7 +128,7 @@ func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
 			g.fail(wire.Failure{Kind: wire.KindSignal, Signo: 11, Key: 5})
 		}
 		w.start()
-		st, err := w.service.Wait(t.Context())
+		st, err := w.engine.Wait(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -257,16 +257,16 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 		w.run(time.Second)
 		w.gen(1).exit(sandbox.Exit{Status: 3})
 		expect.Equal(t, "status", (<-w.exit).Status, 3)
-		_, err := w.service.State(t.Context())
+		_, err := w.engine.State(t.Context())
 		expect.Equal(t, "asking a stopped container", errors.Is(err, errdefs.ErrNotRunning), true)
-		expect.Equal(t, "kill after exit", errors.Is(w.service.Signal(t.Context(), api.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
+		expect.Equal(t, "kill after exit", errors.Is(w.engine.Signal(t.Context(), api.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
 	})
 }
 
 func TestStartTwice(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		err := w.service.Start(t.Context())
+		err := w.engine.Start(t.Context())
 		expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeNotCreated)
 		w.end()
 	})
@@ -277,7 +277,7 @@ func TestFailedStartEndsTheContainer(t *testing.T) {
 		w := newWorld(t, func(o *EngineOptions) {
 			o.BeforeStart = func(context.Context) error { return errors.New("hook") }
 		})
-		if err := w.service.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "hook") {
+		if err := w.engine.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "hook") {
 			t.Errorf("start: %v", err)
 		}
 		expect.Equal(t, "status", (<-w.exit).Status, 1)
@@ -291,7 +291,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 		w.run(1500 * time.Millisecond)
 		g := w.gen(1)
 		g.refused = func() { g.exit(sandbox.Exit{Status: 143}) }
-		if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
+		if err := w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}
 		g.fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
@@ -303,7 +303,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 func TestSignalLongBeforeIsNoExcuse(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
+		if err := w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}
 		w.run(explainTime + time.Second)

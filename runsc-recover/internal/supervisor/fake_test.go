@@ -27,11 +27,10 @@ import (
 
 // world is a container made of fake sandboxes, in a synctest bubble.
 type world struct {
-	t       *testing.T
-	engine  *Engine
-	service *Service
-	store   *flakyStore
-	exit    chan statedir.Exit
+	t      *testing.T
+	engine *Engine
+	store  *flakyStore
+	exit   chan statedir.Exit
 
 	mu      sync.Mutex
 	gens    []*fakeGen
@@ -107,7 +106,6 @@ func newWorld(t *testing.T, change ...func(*EngineOptions)) *world {
 		f(&opts)
 	}
 	w.engine = NewEngine(opts)
-	w.service = &Service{engine: w.engine}
 	if err := w.engine.Create(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +124,7 @@ func started(t *testing.T, change ...func(*EngineOptions)) *world {
 // start lets the program run.
 func (w *world) start() {
 	w.t.Helper()
-	if err := w.service.Start(w.t.Context()); err != nil {
+	if err := w.engine.Start(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -163,7 +161,7 @@ func (w *world) gen(n int) *fakeGen {
 
 func (w *world) state() api.State {
 	w.t.Helper()
-	s, err := w.service.State(w.t.Context())
+	s, err := w.engine.State(w.t.Context())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -188,7 +186,7 @@ func (w *world) episodes() []api.Episode {
 // end shuts the container down, so that no goroutine is left in the bubble.
 func (w *world) end() {
 	w.t.Helper()
-	if err := w.service.Shutdown(w.t.Context()); err != nil {
+	if err := w.engine.Shutdown(w.t.Context()); err != nil {
 		w.t.Error(err)
 	}
 	<-w.exit

@@ -7,6 +7,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"runsc-recover/runsc-recover/internal/api"
 )
 
 // forwarded are the signals that somebody may send to the supervisor because
@@ -50,11 +52,9 @@ func (s *supervisor) forward(ctx context.Context, sig os.Signal) error {
 	n := int(sig.(unix.Signal))
 	switch {
 	case s.base.Terminal && fromTerminal(sig):
-		return s.engine.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
-			return s.engine.deliverForeground(ctx, gen, n)
-		})
+		return s.engine.SignalForeground(ctx, n)
 	case fromTerminal(sig) && (sig == unix.SIGWINCH || sig == unix.SIGTSTP):
 		return nil // without a terminal they mean this process alone
 	}
-	return s.engine.signal(ctx, n, false)
+	return s.engine.Signal(ctx, api.SignalRequest{Signal: n})
 }

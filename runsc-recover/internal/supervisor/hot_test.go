@@ -120,7 +120,7 @@ func TestLoadedStandbyStaysUntilTheNextIs(t *testing.T) {
 		w.mu.Lock()
 		w.paging = paging
 		w.mu.Unlock()
-		if err := w.service.Start(t.Context()); err != nil {
+		if err := w.engine.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		placed := map[int]time.Duration{} // how long they had been held

@@ -293,7 +293,7 @@ func (s *supervisor) listen(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.server = api.NewServer(&Service{engine: s.engine, cgroup: s.cgroup})
+	s.server = api.NewServer(&Service{Engine: s.engine, cgroup: s.cgroup})
 	go s.server.Serve(l)
 	return nil
 }

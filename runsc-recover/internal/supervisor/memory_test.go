@@ -7,10 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
-
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/test/expect"
 )
 
@@ -20,17 +18,11 @@ func TestProgramFindsItsMemory(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}
 		w := newWorld(t, func(o *EngineOptions) { o.Memory = cg.Memory })
-		w.service.cgroup = cg
-		limit := func(mib int64) *specs.LinuxMemory {
-			mib <<= 20
-			return &specs.LinuxMemory{Limit: &mib}
-		}
-		if err := cg.Update(&specs.LinuxResources{Memory: limit(64)}); err != nil {
-			t.Fatal(err)
-		}
+		cg.limit.Store(64 << 20)
 		w.start()
 		w.run(1500 * time.Millisecond)
-		expect.Equal(t, "update", w.service.Update(t.Context(), specs.LinuxResources{Memory: limit(80)}), nil)
+		cg.limit.Store(80 << 20)
+		expect.Equal(t, "update", w.engine.MemoryChanged(t.Context()), nil)
 		w.gen(1).fail(boom())
 		synctest.Wait()
 		var sizes []string
@@ -46,17 +38,11 @@ func TestProgramFindsItsMemory(t *testing.T) {
 
 // fakeCgroup keeps its memory limit, and says that so much is used of it.
 type fakeCgroup struct {
-	cgroup.Cgroup
 	limit, used atomic.Uint64
 }
 
-func (c *fakeCgroup) Update(r *specs.LinuxResources) error {
-	c.limit.Store(uint64(*r.Memory.Limit))
-	return nil
-}
-
-func (c *fakeCgroup) Memory() (cgroup.MemoryUse, error) {
-	return cgroup.MemoryUse{Used: c.used.Load(), Limit: c.limit.Load()}, nil
+func (c *fakeCgroup) Memory() (schedule.Memory, error) {
+	return schedule.Memory{Used: c.used.Load(), Limit: c.limit.Load()}, nil
 }
 
 // TestProgramNeedsTheRoom: a program that grows to its limit finds all of it,

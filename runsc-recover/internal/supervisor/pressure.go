@@ -7,7 +7,6 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/schedule"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // memoryGone is the problem of a container whose checkpoints were all given up.
@@ -25,7 +24,7 @@ var errNoRoom = fmt.Errorf("%w: the program needs the memory", checkpoint.ErrFul
 //
 // Preconditions: it is called in the background, and there is a Memory.
 func (e *Engine) watchMemory() {
-	var last cgroup.MemoryUse
+	var last schedule.Memory
 	var at time.Time
 	for {
 		again := time.Second // where it can't be read, that is said elsewhere

@@ -12,9 +12,9 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
@@ -38,7 +38,7 @@ func TestProgramsOwnCheckpointIsTheFirst(t *testing.T) {
 		g := w.gen(1)
 		g.starting = make(chan struct{})
 		start := make(chan error, 1)
-		go func() { start <- w.service.Start(t.Context()) }()
+		go func() { start <- w.engine.Start(t.Context()) }()
 		synctest.Wait()
 		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
@@ -88,7 +88,7 @@ func TestFailureWinsOverCheckpoint(t *testing.T) {
 		g.fail(boom())
 		synctest.Wait()
 		expect.Equal(t, "restored", w.gen(2).restored, 1)
-		list, err := w.service.Checkpoints(t.Context())
+		list, err := w.engine.Checkpoints(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -135,7 +135,7 @@ func TestFullStoreIsSaidAndRetried(t *testing.T) {
 			t.Errorf("checkpoint error: %q", e)
 		}
 		expect.Equal(t, "status", w.state().Status, "running")
-		_, err := w.service.Checkpoint(t.Context())
+		_, err := w.engine.Checkpoint(t.Context())
 		expect.Equal(t, "operator's checkpoint", errors.Is(err, checkpoint.ErrFull), true)
 		w.store.set(func(s *flakyStore) { s.stageErr = nil })
 		w.run(2 * time.Minute)
@@ -153,7 +153,7 @@ func TestUnsavableProgramRunsOn(t *testing.T) {
 		g.ckptErr = sandbox.ErrUnsavable
 		g.mu.Unlock()
 		w.run(time.Second)
-		_, err := w.service.Checkpoint(t.Context())
+		_, err := w.engine.Checkpoint(t.Context())
 		expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeUnsavable)
 		g.send(sandbox.Event{Checkpoint: &wire.CheckpointRequest{TID: 1}})
 		synctest.Wait()
@@ -161,7 +161,7 @@ func TestUnsavableProgramRunsOn(t *testing.T) {
 		g.mu.Lock()
 		g.ckptErr = nil
 		g.mu.Unlock()
-		_, err = w.service.Checkpoint(t.Context())
+		_, err = w.engine.Checkpoint(t.Context())
 		expect.Equal(t, "later", err, nil)
 		w.end()
 	})
@@ -178,7 +178,7 @@ func TestRetentionBoundsTheStore(t *testing.T) {
 		if n := len(good); n < 4 || n > w.engine.opts.Config.Retain+1 {
 			t.Errorf("%d checkpoints kept", n)
 		}
-		list, err := w.service.Checkpoints(t.Context())
+		list, err := w.engine.Checkpoints(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -194,16 +194,16 @@ func TestTheStoreHasALimit(t *testing.T) {
 		w := started(t, func(o *EngineOptions) { o.Config.StoreLimit = 100 << 20 })
 		w.store.set(func(s *flakyStore) { s.each = 30 << 20 })
 		w.run(20 * time.Second)
-		list, err := w.service.Checkpoints(t.Context())
+		list, err := w.engine.Checkpoints(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
 		expect.Equal(t, "kept", len(list), 3)
 		w.store.set(func(s *flakyStore) { s.stageErr = checkpoint.ErrLimit })
-		_, err = w.service.Checkpoint(t.Context())
+		_, err = w.engine.Checkpoint(t.Context())
 		expect.Equal(t, "refused with", api.Classify(err).Code, errdefs.CodeStoreLimit)
 		w.run(20 * time.Second)
-		again, err := w.service.Checkpoints(t.Context())
+		again, err := w.engine.Checkpoints(t.Context())
 		if err != nil || again[len(again)-1].Seq != list[len(list)-1].Seq {
 			t.Errorf("the last good one is gone: %v, %v", again, err)
 		}
@@ -245,7 +245,7 @@ func during(t *testing.T, f func(t *testing.T, w *world, proceed func())) {
 func TestSignalDuringRecoveryReachesTheCopy(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Signal(t.Context(), api.SignalRequest{Signal: 10}) }()
+		go func() { done <- w.engine.Signal(t.Context(), api.SignalRequest{Signal: 10}) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "signal", <-done, nil)
@@ -259,7 +259,7 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		err := w.service.Signal(ctx, api.SignalRequest{Signal: 10})
+		err := w.engine.Signal(ctx, api.SignalRequest{Signal: 10})
 		expect.Equal(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
 		proceed()
 		expect.Equal(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
@@ -269,7 +269,7 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 
 func TestKillDuringRecoveryEndsTheContainer(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "kill", w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		proceed()
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 		expect.Equal(t, "outcome", w.episodes()[0].Outcome, "open")
@@ -280,7 +280,7 @@ func TestKillDuringRecoveryEndsTheContainer(t *testing.T) {
 func TestShutdownDuringRecovery(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Shutdown(t.Context()) }()
+		go func() { done <- w.engine.Shutdown(t.Context()) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "shutdown", <-done, nil)
@@ -291,16 +291,16 @@ func TestShutdownDuringRecovery(t *testing.T) {
 func TestPauseDuringRecoveryPausesTheCopy(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Pause(t.Context()) }()
+		go func() { done <- w.engine.Pause(t.Context()) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "pause", <-done, nil)
 		expect.Equal(t, "status", w.state().Status, "paused")
 		expect.Equal(t, "paused once", count(w.did(), "pause 2"), 1)
-		expect.Equal(t, "pause of a paused one", errors.Is(w.service.Pause(t.Context()), errdefs.ErrPaused), true)
-		expect.Equal(t, "resume", w.service.Resume(t.Context()), nil)
+		expect.Equal(t, "pause of a paused one", errors.Is(w.engine.Pause(t.Context()), errdefs.ErrPaused), true)
+		expect.Equal(t, "resume", w.engine.Resume(t.Context()), nil)
 		expect.Equal(t, "status", w.state().Status, "running")
-		expect.Equal(t, "resume of a running one", errors.Is(w.service.Resume(t.Context()), errdefs.ErrNotPaused), true)
+		expect.Equal(t, "resume of a running one", errors.Is(w.engine.Resume(t.Context()), errdefs.ErrNotPaused), true)
 		w.end()
 	})
 }
@@ -321,14 +321,14 @@ func TestPauseStopsAging(t *testing.T) {
 		w.run(1500 * time.Millisecond)
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		if err := w.service.Pause(t.Context()); err != nil {
+		if err := w.engine.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		last := w.state().LastCheckpoint
 		w.run(time.Minute)
 		expect.Equal(t, "phase", w.state().Phase, "probation")
 		expect.Equal(t, "no checkpoints of a paused program", w.state().LastCheckpoint, last)
-		if err := w.service.Resume(t.Context()); err != nil {
+		if err := w.engine.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.run(5 * time.Second)
@@ -341,10 +341,10 @@ func TestPauseStopsAging(t *testing.T) {
 func TestKillThawsPaused(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		if err := w.service.Pause(t.Context()); err != nil {
+		if err := w.engine.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "kill", w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
@@ -354,7 +354,7 @@ func TestSignalBeforeFailureIsRepeated(t *testing.T) {
 		w := started(t)
 		w.run(1500 * time.Millisecond)
 		for _, sig := range []unix.Signal{unix.SIGUSR1, unix.SIGTERM} {
-			if err := w.service.Signal(t.Context(), api.SignalRequest{Signal: int(sig)}); err != nil {
+			if err := w.engine.Signal(t.Context(), api.SignalRequest{Signal: int(sig)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -368,10 +368,10 @@ func TestSignalBeforeFailureIsRepeated(t *testing.T) {
 func TestOperatorFail(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		err := w.service.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"})
+		err := w.engine.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"})
 		expect.Equal(t, "without a checkpoint", errdefs.CodeOf(err), errdefs.CodeCheckpointMissing)
 		w.run(time.Second)
-		expect.Equal(t, "fail", w.service.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"}), nil)
+		expect.Equal(t, "fail", w.engine.Fail(t.Context(), api.FailRequest{Code: 3, Message: "drill"}), nil)
 		synctest.Wait()
 		ep := w.episodes()[0]
 		expect.Equal(t, "kind", ep.Kind, "operator")
@@ -385,7 +385,7 @@ func TestOperatorFail(t *testing.T) {
 func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 	during(t, func(t *testing.T, w *world, proceed func()) {
 		done := make(chan error, 1)
-		go func() { done <- w.service.Fail(t.Context(), api.FailRequest{Code: 3}) }()
+		go func() { done <- w.engine.Fail(t.Context(), api.FailRequest{Code: 3}) }()
 		synctest.Wait()
 		proceed()
 		expect.Equal(t, "fail", <-done, nil)
@@ -399,8 +399,8 @@ func TestOperatorFailWaitsForTheCopy(t *testing.T) {
 func TestKillBeforeStart(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := newWorld(t)
-		expect.Equal(t, "probe", w.service.Signal(t.Context(), api.SignalRequest{Signal: 0}), nil)
-		expect.Equal(t, "kill", w.service.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
+		expect.Equal(t, "probe", w.engine.Signal(t.Context(), api.SignalRequest{Signal: 0}), nil)
+		expect.Equal(t, "kill", w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigKill}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
@@ -437,17 +437,17 @@ func TestLateEventsOfAReplacedSandbox(t *testing.T) {
 func TestSaveImageEndsTheContainer(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)
-		expect.Equal(t, "leave running", w.service.SaveImage(t.Context(), api.SaveImageRequest{LeaveRunning: true}), nil)
+		expect.Equal(t, "leave running", w.engine.SaveImage(t.Context(), api.SaveImageRequest{LeaveRunning: true}), nil)
 		expect.Equal(t, "status", w.state().Status, "running")
-		expect.Equal(t, "save", w.service.SaveImage(t.Context(), api.SaveImageRequest{}), nil)
+		expect.Equal(t, "save", w.engine.SaveImage(t.Context(), api.SaveImageRequest{}), nil)
 		expect.Equal(t, "status", (<-w.exit).Status, 137)
 	})
 }
 
 func TestMemoryLimitIsKept(t *testing.T) {
 	scenario(t, func(t *testing.T) {
-		use := cgroup.MemoryUse{Used: 100 << 20, Limit: 110 << 20}
-		w := started(t, func(o *EngineOptions) { o.Memory = func() (cgroup.MemoryUse, error) { return use, nil } })
+		use := schedule.Memory{Used: 100 << 20, Limit: 110 << 20}
+		w := started(t, func(o *EngineOptions) { o.Memory = func() (schedule.Memory, error) { return use, nil } })
 		w.run(time.Second)
 		if e := w.state().CheckpointError; !strings.Contains(e, "memory limit") {
 			t.Errorf("checkpoint error: %q", e)
@@ -465,9 +465,9 @@ func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 		g := w.gen(1)
 		g.mute = make(chan struct{})
 		refused := make(chan error, 1)
-		go func() { refused <- w.service.Signal(context.Background(), api.SignalRequest{Signal: 10}) }()
+		go func() { refused <- w.engine.Signal(context.Background(), api.SignalRequest{Signal: 10}) }()
 		synctest.Wait()
-		go w.service.Shutdown(context.Background())
+		go w.engine.Shutdown(context.Background())
 		synctest.Wait()
 		close(g.mute)
 		expect.Equal(t, "answer", errors.Is(<-refused, errdefs.ErrNotRunning), true)
@@ -483,10 +483,10 @@ func TestSignalsDuringAStart(t *testing.T) {
 			w := newWorld(t)
 			g := w.gen(1)
 			g.starting = make(chan struct{})
-			go w.service.Start(context.Background())
+			go w.engine.Start(context.Background())
 			synctest.Wait()
 			answer := make(chan error, 1)
-			go func() { answer <- w.service.Signal(context.Background(), api.SignalRequest{Signal: sig}) }()
+			go func() { answer <- w.engine.Signal(context.Background(), api.SignalRequest{Signal: sig}) }()
 			synctest.Wait()
 			expect.Equal(t, "signals before there is a program", len(g.signals), 0)
 			expect.Equal(t, "answered", len(answer) == 1, !delivered)

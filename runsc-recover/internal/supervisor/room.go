@@ -7,7 +7,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/checkpoint/schedule"
 )
 
 // roomMargin is what a checkpoint may need beyond the size of the last one: it
@@ -45,7 +45,7 @@ func (e *Engine) makeRoom(ctx context.Context) error {
 }
 
 // roomDecision is the checkpoint that goes to make room, 0 when there is room.
-func (e *Engine) roomDecision(use cgroup.MemoryUse, compacted bool) (checkpoint.Seq, error) {
+func (e *Engine) roomDecision(use schedule.Memory, compacted bool) (checkpoint.Seq, error) {
 	c := &e.ckpt
 	inMemory := e.opts.Config.Durability == config.DurabilityMemory
 	// What the program took since the last one has all changed.
@@ -74,7 +74,7 @@ func (e *Engine) roomDecision(use cgroup.MemoryUse, compacted bool) (checkpoint.
 // the newest by what the program has grown, or else which goes, 0 for none. The newest stays, since the next
 // would have to be whole without it, and so do those pinned. Only those in
 // memory make room, and how much turns out when they are gone.
-func roomFor(use cgroup.MemoryUse, grown uint64, manifests []checkpoint.Manifest, pinned map[checkpoint.Seq]bool, inMemory bool) (drop checkpoint.Seq, ok bool) {
+func roomFor(use schedule.Memory, grown uint64, manifests []checkpoint.Manifest, pinned map[checkpoint.Seq]bool, inMemory bool) (drop checkpoint.Seq, ok bool) {
 	// Nothing is known of the first one's size but that all in use may be in it.
 	need := use.Used
 	if n := len(manifests); n > 0 {

@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/checkpoint/schedule"
 )
 
 func TestRoomFor(t *testing.T) {
@@ -17,7 +17,7 @@ func TestRoomFor(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name   string
-		use    cgroup.MemoryUse
+		use    schedule.Memory
 		have   []checkpoint.Manifest
 		pinned []checkpoint.Seq
 		disk   bool
@@ -25,17 +25,17 @@ func TestRoomFor(t *testing.T) {
 		drop   checkpoint.Seq
 		ok     bool
 	}{
-		{"no limit", cgroup.MemoryUse{Used: 1 << 40}, ms(100), nil, false, 0, 0, true},
-		{"plenty", cgroup.MemoryUse{Used: 100 * mib, Limit: 1000 * mib}, ms(50, 50), nil, false, 0, 0, true},
-		{"the oldest goes", cgroup.MemoryUse{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, false, 0, 1, false},
-		{"the pinned one stays", cgroup.MemoryUse{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), []checkpoint.Seq{1}, false, 0, 2, false},
-		{"the newest stays", cgroup.MemoryUse{Used: 300 * mib, Limit: 384 * mib}, ms(100), nil, false, 0, 0, false},
-		{"all are pinned", cgroup.MemoryUse{Used: 300 * mib, Limit: 384 * mib}, ms(10, 100), []checkpoint.Seq{1}, false, 0, 0, false},
-		{"the first one", cgroup.MemoryUse{Used: 100 * mib, Limit: 512 * mib}, nil, nil, false, 0, 0, true},
-		{"the first one has no room", cgroup.MemoryUse{Used: 300 * mib, Limit: 512 * mib}, nil, nil, false, 0, 0, false},
-		{"on disk none makes room", cgroup.MemoryUse{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, true, 0, 0, false},
-		{"the program has grown", cgroup.MemoryUse{Used: 300 * mib, Limit: 512 * mib}, ms(50), nil, true, 80, 0, false},
-		{"on disk there is room", cgroup.MemoryUse{Used: 300 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, true, 0, 0, true},
+		{"no limit", schedule.Memory{Used: 1 << 40}, ms(100), nil, false, 0, 0, true},
+		{"plenty", schedule.Memory{Used: 100 * mib, Limit: 1000 * mib}, ms(50, 50), nil, false, 0, 0, true},
+		{"the oldest goes", schedule.Memory{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, false, 0, 1, false},
+		{"the pinned one stays", schedule.Memory{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), []checkpoint.Seq{1}, false, 0, 2, false},
+		{"the newest stays", schedule.Memory{Used: 300 * mib, Limit: 384 * mib}, ms(100), nil, false, 0, 0, false},
+		{"all are pinned", schedule.Memory{Used: 300 * mib, Limit: 384 * mib}, ms(10, 100), []checkpoint.Seq{1}, false, 0, 0, false},
+		{"the first one", schedule.Memory{Used: 100 * mib, Limit: 512 * mib}, nil, nil, false, 0, 0, true},
+		{"the first one has no room", schedule.Memory{Used: 300 * mib, Limit: 512 * mib}, nil, nil, false, 0, 0, false},
+		{"on disk none makes room", schedule.Memory{Used: 400 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, true, 0, 0, false},
+		{"the program has grown", schedule.Memory{Used: 300 * mib, Limit: 512 * mib}, ms(50), nil, true, 80, 0, false},
+		{"on disk there is room", schedule.Memory{Used: 300 * mib, Limit: 512 * mib}, ms(100, 100, 100), nil, true, 0, 0, true},
 	} {
 		pinned := make(map[checkpoint.Seq]bool)
 		for _, seq := range c.pinned {

@@ -13,7 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/test/expect"
 )
@@ -183,12 +183,12 @@ func TestStandbyOutlivesPauseAndRestart(t *testing.T) {
 			o.Config.Exhausted = config.ExhaustedRestart
 		})
 		w.run(200 * time.Millisecond)
-		if err := w.service.Pause(t.Context()); err != nil {
+		if err := w.engine.Pause(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.run(time.Minute)
 		expect.Equal(t, "while paused", w.state().Standby.Generation, 2)
-		if err := w.service.Resume(t.Context()); err != nil {
+		if err := w.engine.Resume(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		w.gen(1).fail(boom())
@@ -211,10 +211,10 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 		reason string
 	}{
 		{"room", func(o *EngineOptions) {
-			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 200 << 20}, nil }
+			o.Memory = func() (schedule.Memory, error) { return schedule.Memory{Used: 20 << 20, Limit: 200 << 20}, nil }
 		}, config.StandbyWarm, "configured"},
 		{"container's limit", func(o *EngineOptions) {
-			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: 20 << 20, Limit: 80 << 20}, nil }
+			o.Memory = func() (schedule.Memory, error) { return schedule.Memory{Used: 20 << 20, Limit: 80 << 20}, nil }
 		}, config.StandbyCold, "limit of 80 MiB"},
 		{"standby-memory", func(o *EngineOptions) { o.Config.StandbyMemory = 1 << 20 }, config.StandbyCold, "standby-memory is 1 MiB"},
 		{"measured", func(o *EngineOptions) {
@@ -222,7 +222,7 @@ func TestStandbysMemoryIsCounted(t *testing.T) {
 		}, config.StandbyCold, "takes 1024 MiB"},
 		{"unreadable", func(o *EngineOptions) {
 			o.Config.Durability = config.DurabilityDisk // else checkpoints fail too
-			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{}, os.ErrPermission }
+			o.Memory = func() (schedule.Memory, error) { return schedule.Memory{}, os.ErrPermission }
 		}, config.StandbyCold, "permission denied"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -253,7 +253,7 @@ func TestCheckpointTakesTheStandbysRoom(t *testing.T) {
 		var used atomic.Uint64
 		used.Store(20 << 20)
 		w := started(t, warm, func(o *EngineOptions) {
-			o.Memory = func() (cgroup.MemoryUse, error) { return cgroup.MemoryUse{Used: used.Load(), Limit: 200 << 20}, nil }
+			o.Memory = func() (schedule.Memory, error) { return schedule.Memory{Used: used.Load(), Limit: 200 << 20}, nil }
 		})
 		w.run(200 * time.Millisecond)
 		expect.Equal(t, "kind", w.state().Standby.Kind, config.StandbyWarm)

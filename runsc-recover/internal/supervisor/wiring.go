@@ -13,6 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/checkpoint/store/imagedir"
 	"runsc-recover/checkpoint/store/reopen"
@@ -68,7 +69,10 @@ func (s *supervisor) engineOptions() EngineOptions {
 		o.Resume = &Resume{s.opts.FromSeq}
 	}
 	if s.cgroup != nil {
-		o.Memory = s.cgroup.Memory
+		o.Memory = func() (schedule.Memory, error) {
+			use, err := s.cgroup.Memory()
+			return schedule.Memory(use), err
+		}
 		o.OOMKills = func() uint64 {
 			st, err := s.cgroup.Stats()
 			if err != nil {
