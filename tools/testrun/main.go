@@ -32,7 +32,7 @@ type stage struct {
 // stages in the order in which they run.
 var stages = []stage{
 	{"unit", []string{"./...", "-test/", "-tools/rules"}, []string{"-timeout=10m"}},
-	{"race", []string{"./checkpoint/...", "./oci/...", "./runsc-recover/internal/api/...", "./runsc-recover/internal/supervisor/...", "./sentry/wire/..."},
+	{"race", []string{"./checkpoint/...", "./oci/...", "./runsc-recover/internal/api/...", "./runsc-recover/internal/engine/...", "./runsc-recover/internal/supervisor/...", "./sentry/wire/..."},
 		[]string{"-race", "-timeout=10m"}},
 	{"e2e", []string{"./test/e2e/..."}, []string{"-timeout=15m"}},
 	{"runc", []string{"./test/runc/..."}, []string{"-timeout=5m"}},

@@ -1,18 +1,13 @@
 // Package supervisor is the process that owns one container for as long as it
-// lives. Its pid is the container's; sandboxes, which it calls generations,
-// come and go.
+// lives. Its pid is the container's; sandboxes come and go.
 //
-// It holds what outlives a generation: stdio and terminal, network namespace,
-// cgroup, checkpoint store, records. An Engine carries out what the recovery
-// machine of package recovery decides, and serves commands through package
-// control; a LastingThread boots sandboxes, which die with it.
+// It holds what outlives a sandbox: stdio and terminal, network namespace,
+// cgroup, checkpoint store, records. It makes the container in named steps,
+// wires an engine (package engine) to them and serves commands (package api).
 //
-// It must not know how checkpoints are laid out or any type of gVisor's: to it
-// a sandbox is a Generation, made by a Booter. Whatever a sandbox says is
-// bounded before it is kept, no call into one can hold the engine's loop, and
-// its death at any point is an event like any other.
+// It must not know how checkpoints are laid out, any type of gVisor's, or what
+// the engine decides.
 //
-// There are no locks but those of the standard library: one goroutine owns the
-// engine's state and others send it functions to run. Functions that run there
-// never block.
+// Locks: none. Goroutines beside the engine's: the process's first thread, which
+// serves calls that need it; the reaper; the forwarder of signals; the server.
 package supervisor

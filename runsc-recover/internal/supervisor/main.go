@@ -24,6 +24,7 @@ import (
 	"runsc-recover/oci/specconv"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/engine"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/runsc-recover/internal/host/oomscore"
@@ -122,13 +123,13 @@ type supervisor struct {
 	cgroup  cgroup.Cgroup  // nil when it has none
 	base    statedir.State // as first written; immutable
 	store   checkpoint.Store
-	engine  *Engine
+	engine  *engine.Engine
 	server  *http.Server
 	thread  atomic.Pointer[osthread.Thread]
 	first   *osthread.Thread // the process's first
 	shield  *oomscore.Shield
 	booting atomic.Int32
-	latest  atomic.Pointer[Snapshot]
+	latest  atomic.Pointer[engine.Snapshot]
 }
 
 // create brings the container to the state created.
@@ -324,7 +325,7 @@ func (s *supervisor) serve(ctx context.Context) int {
 // keepsStatus reports whether somebody else waits for a child.
 func (s *supervisor) keepsStatus(pid int) bool {
 	snap := s.latest.Load()
-	return s.booting.Load() > 0 || snap != nil && snap.owns(pid)
+	return s.booting.Load() > 0 || snap != nil && snap.Owns(pid)
 }
 
 // closeServer lets those who waited for the end hear of it.

@@ -7,13 +7,14 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/engine"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // Service is what commands ask of a container's supervisor: of the engine, and
 // of the container's cgroup.
 type Service struct {
-	*Engine
+	*engine.Engine
 	cgroup cgroup.Cgroup // nil for none
 }
 

@@ -18,6 +18,7 @@ import (
 	"runsc-recover/checkpoint/store/imagedir"
 	"runsc-recover/checkpoint/store/reopen"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine"
 	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/runsc-recover/internal/host/osthread"
 	"runsc-recover/runsc-recover/internal/host/procusage"
@@ -30,12 +31,12 @@ const bootTime = time.Minute
 func (s *supervisor) makeEngine(ctx context.Context) error {
 	s.thread.Store(osthread.New())
 	s.store = s.newStore()
-	s.engine = NewEngine(s.engineOptions())
+	s.engine = engine.New(s.engineOptions())
 	return s.engine.Create(ctx)
 }
 
-func (s *supervisor) engineOptions() EngineOptions {
-	o := EngineOptions{
+func (s *supervisor) engineOptions() engine.Options {
+	o := engine.Options{
 		Identity: checkpoint.Manifest{
 			GVisorVersion: s.main.GVisorVersion,
 			Arch:          runtime.GOARCH,
@@ -66,7 +67,7 @@ func (s *supervisor) engineOptions() EngineOptions {
 		o.Image = func() (checkpoint.Image, error) { return imagedir.Open(s.opts.ImagePath) }
 	}
 	if s.opts.FromStore {
-		o.Resume = &Resume{s.opts.FromSeq}
+		o.Resume = &engine.Resume{Seq: s.opts.FromSeq}
 	}
 	if s.cgroup != nil {
 		o.Memory = func() (schedule.Memory, error) {
@@ -145,7 +146,7 @@ func digestOf(spec *specs.Spec) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-func (s *supervisor) saveState(snap Snapshot) {
+func (s *supervisor) saveState(snap engine.Snapshot) {
 	s.latest.Store(&snap)
 	state := s.base
 	state.Status, state.Generations, state.Exit = snap.Status, snap.Generations, snap.Exit
