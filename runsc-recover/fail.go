@@ -9,7 +9,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 func (p *program) failCommand() *cli.Command {
@@ -44,8 +44,8 @@ func failRequest(code int, message string) (api.FailRequest, error) {
 	switch {
 	case code < math.MinInt32 || code > math.MaxInt32:
 		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--code %d doesn't fit 32 bits", code)
-	case len(message) > wire.MaxFailureMessage:
-		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message has %d bytes, at most %d", len(message), wire.MaxFailureMessage)
+	case len(message) > failure.MaxMessage:
+		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message has %d bytes, at most %d", len(message), failure.MaxMessage)
 	case !utf8.ValidString(message):
 		return api.FailRequest{}, errdefs.Errorf(errdefs.CodeRequest, "--message is not UTF-8")
 	}

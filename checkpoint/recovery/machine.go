@@ -7,7 +7,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // machine is one step under way: a State of its own to change, and the actions
@@ -40,43 +40,28 @@ func (s State) clone() State {
 	return s
 }
 
-// Keys of failures that nobody reported. All deaths of a sandbox look alike
-// from outside.
-const (
-	keySandboxDied = 0x73616e64626f7821 // "sandbox!"
-	keyOutOfMemory = 0x6f6f6d2d6b696c6c // "oom-kill"
-)
-
 const sigkill = 9
 
 // failure is the failure that a sandbox's death amounts to.
 func (e SandboxDied) failure() Failure {
-	f := Failure{Kind: wire.KindSignal, Key: keySandboxDied, Signo: sigkill, RunTime: e.RunTime}
+	f := Failure{Kind: failure.Signal, Key: failure.KeySandboxDied, Signo: sigkill, RunTime: e.RunTime}
 	if e.OutOfMemory {
-		f.Kind, f.Key = wire.KindOutOfMemory, keyOutOfMemory
+		f.Kind, f.Key = failure.OutOfMemory, failure.KeyOutOfMemory
 	}
 	return f
 }
 
 // status is what a container that fails so exits with, when its sandbox is no
 // longer there to say.
-func (f Failure) status() int {
-	switch {
-	case f.Kind == wire.KindExit:
-		return int(f.Code) & 0xff
-	case f.Signo > 0:
-		return 128 + int(f.Signo)
-	}
-	return 128 + sigkill
-}
+func (f Failure) status() int { return failure.ExitStatus(f.Kind, f.Code, f.Signo) }
 
 func (f Failure) String() string {
 	switch f.Kind {
-	case wire.KindSignal:
+	case failure.Signal:
 		return fmt.Sprintf("signal %d", f.Signo)
-	case wire.KindExit:
+	case failure.Exit:
 		return fmt.Sprintf("exit status %d", f.Code)
-	case wire.KindReported, wire.KindOperator:
+	case failure.Reported, failure.Operator:
 		return fmt.Sprintf("%v failure with code %d", f.Kind, f.Code)
 	}
 	return f.Kind.String()
@@ -88,11 +73,11 @@ func allowed(cfg config.Config, f Failure) string {
 	switch {
 	case !cfg.Enabled:
 		return "recovery is not enabled"
-	case f.Kind == wire.KindReported && !cfg.On.Report:
+	case f.Kind == failure.Reported && !cfg.On.Report:
 		return off("report")
-	case f.Kind == wire.KindSignal && !cfg.On.Signal && f.Key != keySandboxDied:
+	case f.Kind == failure.Signal && !cfg.On.Signal && f.Key != failure.KeySandboxDied:
 		return off("signal")
-	case f.Kind == wire.KindExit && !cfg.On.Exit:
+	case f.Kind == failure.Exit && !cfg.On.Exit:
 		return off("exit")
 	}
 	return ""

@@ -53,7 +53,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // Phase is where the machine stands.
@@ -116,10 +116,10 @@ const (
 
 // Failure is what the machine needs to know of a failure.
 type Failure struct {
-	Kind  wire.Kind `json:"kind"`
-	Key   uint64    `json:"key"`
-	Code  int32     `json:"code"`
-	Signo int32     `json:"signo"`
+	Kind  failure.Kind `json:"kind"`
+	Key   uint64       `json:"key"`
+	Code  int32        `json:"code"`
+	Signo int32        `json:"signo"`
 	// RunTime is the failure point.
 	RunTime time.Duration `json:"run_time_ns"`
 }

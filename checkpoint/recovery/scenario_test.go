@@ -13,7 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
 
@@ -152,7 +152,7 @@ func parseEvent(t *testing.T, name string, args map[string]string) Event {
 	}
 	now := time.Unix(1700000000, 0).UTC().Add(duration("now"))
 	seq := checkpoint.Seq(number("seq"))
-	failed := func(kind wire.Kind) Event {
+	failed := func(kind failure.Kind) Event {
 		return Failed{Failure: Failure{Kind: kind, Key: uint64(number("key")), Code: int32(number("code")),
 			Signo: int32(number("signo")), RunTime: duration("t")}, Now: now}
 	}
@@ -162,13 +162,13 @@ func parseEvent(t *testing.T, name string, args map[string]string) Event {
 	case "removed":
 		return CheckpointRemoved{Seq: seq}
 	case "reports":
-		return failed(wire.KindReported)
+		return failed(failure.Reported)
 	case "signalled":
-		return failed(wire.KindSignal)
+		return failed(failure.Signal)
 	case "exits":
-		return failed(wire.KindExit)
+		return failed(failure.Exit)
 	case "operated":
-		return failed(wire.KindOperator)
+		return failed(failure.Operator)
 	case "sandbox-dies":
 		return SandboxDied{OutOfMemory: args["oom"] == "true", RunTime: duration("t"), Now: now}
 	case "stopped":

@@ -11,14 +11,14 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
 
 // allEvents has one of each kind, in the order of eventKind.
 func allEvents() []Event {
 	now := time.Unix(1700000000, 0).UTC()
-	f := Failure{Kind: wire.KindSignal, Key: 7, Signo: 11, RunTime: 10 * time.Second}
+	f := Failure{Kind: failure.Signal, Key: 7, Signo: 11, RunTime: 10 * time.Second}
 	return []Event{
 		Failed{Failure: f, Now: now}, SandboxDied{RunTime: 10 * time.Second, Now: now}, Stopped{}, Ready{}, Released{},
 		RestoreFailed{Reason: "r", Now: now}, Resolved{}, Tick{RunTime: time.Hour}, Exited{Status: 3},
@@ -220,7 +220,7 @@ func varied(e Event, by byte, taken *checkpoint.Seq) Event {
 	switch e := e.(type) {
 	case Failed:
 		e.Failure.Key, e.Failure.RunTime, e.Now = uint64(by%3), at, now
-		e.Failure.Kind, e.Failure.Code = wire.Kind(by%8), int32(by)<<24
+		e.Failure.Kind, e.Failure.Code = failure.Kind(by%8), int32(by)<<24
 		return e
 	case SandboxDied:
 		e.OutOfMemory, e.RunTime, e.Now = by%2 == 0, at, now
@@ -265,7 +265,7 @@ func TestResumeFollowsParents(t *testing.T) {
 // go their usual way.
 func TestStandbyIsPreferredOnce(t *testing.T) {
 	cfg := configOf(t, nil)
-	f := Failure{Kind: wire.KindReported, Key: 7, RunTime: 3 * time.Second}
+	f := Failure{Kind: failure.Reported, Key: 7, RunTime: 3 * time.Second}
 	var s State
 	var chosen []checkpoint.Seq
 	for _, e := range []Event{

@@ -45,6 +45,7 @@ import (
 	"runsc-recover/sentry/border"
 	"runsc-recover/sentry/capture"
 	"runsc-recover/sentry/dirty"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/gate"
 	"runsc-recover/sentry/wire"
 )
@@ -109,7 +110,7 @@ type Agent struct {
 	// failing is set from the beginning of a failure until it is refused.
 	failing bool
 	// info is the failure that this copy was restored for; nil for none.
-	info *wire.FailureInfo
+	info *failure.Info
 	// restoredConnections are those of the checkpoint that this copy was
 	// restored from, as encoded by encodeConnections.
 	restoredConnections []byte

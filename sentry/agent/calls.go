@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -166,9 +167,9 @@ func (a *Agent) exitCall(t *kernel.Task, status int32) error {
 		return nil
 	}
 	a.parkLocked(t, parkedExit)
-	a.beginFailureLocked(t.Kernel(), wire.Failure{
-		Kind: wire.KindExit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
-		Program: programOf(t), Key: exitKey(status, programOf(t)),
+	a.beginFailureLocked(t.Kernel(), failure.State{
+		Kind: failure.Exit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		Program: programOf(t), Key: failure.KeyOfExit(status, programOf(t)),
 	})
 	return linuxerr.ERESTARTNOINTR
 }
@@ -187,10 +188,10 @@ func (a *Agent) reportCall(t *kernel.Task, f abi.Failure) error {
 	program := programOf(t)
 	key := f.Key
 	if key == 0 {
-		key = reportKey(f.Code, f.Message, program)
+		key = failure.KeyOfReport(f.Code, f.Message, program)
 	}
-	a.beginFailureLocked(t.Kernel(), wire.Failure{
-		Kind: wire.KindReported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+	a.beginFailureLocked(t.Kernel(), failure.State{
+		Kind: failure.Reported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
 		FaultIP: uint64(t.Arch().IP()), Key: key,
 		Message: printable(f.Message), Data: f.Data, Program: program,
 	})

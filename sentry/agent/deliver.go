@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -65,7 +66,7 @@ func (a *Agent) dropGoneLocked(k *kernel.Kernel) {
 
 // release delivers the failure interrupt of info, if there is one, and opens
 // the gate.
-func (a *Agent) release(info *wire.FailureInfo) *wire.Error {
+func (a *Agent) release(info *failure.Info) *wire.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.k == nil {

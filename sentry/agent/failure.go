@@ -8,6 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -22,7 +23,7 @@ var (
 // others are parked with it and see the same decision.
 //
 // Preconditions: a.mu is locked. The caller is a task, or holds a.saveMu.
-func (a *Agent) beginFailureLocked(k *kernel.Kernel, f wire.Failure) {
+func (a *Agent) beginFailureLocked(k *kernel.Kernel, f failure.State) {
 	if a.failing {
 		return
 	}
@@ -35,7 +36,7 @@ func (a *Agent) beginFailureLocked(k *kernel.Kernel, f wire.Failure) {
 
 // reportFailure waits until every task has stopped, cuts the network and tells
 // the supervisor.
-func (a *Agent) reportFailure(k *kernel.Kernel, f wire.Failure) {
+func (a *Agent) reportFailure(k *kernel.Kernel, f failure.State) {
 	k.Pause() // beside the stop that is in force, to wait for the tasks
 	a.mu.Lock()
 	if a.failing {
@@ -48,7 +49,7 @@ func (a *Agent) reportFailure(k *kernel.Kernel, f wire.Failure) {
 
 // fail is a failure that the supervisor asks for. Its identity is derived as
 // that of a reported one.
-func (a *Agent) fail(f wire.Failure) *wire.Error {
+func (a *Agent) fail(f failure.State) *wire.Error {
 	a.saveMu.Lock()
 	defer a.saveMu.Unlock()
 	a.mu.Lock()
@@ -60,7 +61,7 @@ func (a *Agent) fail(f wire.Failure) *wire.Error {
 		return wireError(wire.CodeFailing, errFailing)
 	}
 	if f.Key == 0 {
-		f.Key = reportKey(f.Code, []byte(f.Message), f.Program)
+		f.Key = failure.KeyOfReport(f.Code, []byte(f.Message), f.Program)
 	}
 	a.beginFailureLocked(a.k, f)
 	return nil

@@ -5,7 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // minHeartbeat is the shortest timeout that is kept as asked; shorter ones
@@ -65,8 +65,8 @@ func (a *Agent) heartbeatMissed(pid kernel.ThreadID, h *heartbeat) {
 	}
 	delete(a.heartbeats, pid)
 	program := programOf(tg.Leader())
-	a.beginFailureLocked(a.k, wire.Failure{
-		Kind: wire.KindHang, PID: int32(pid), TID: int32(pid),
-		Program: program, Key: hangKey(program),
+	a.beginFailureLocked(a.k, failure.State{
+		Kind: failure.Hang, PID: int32(pid), TID: int32(pid),
+		Program: program, Key: failure.KeyOfHang(program),
 	})
 }

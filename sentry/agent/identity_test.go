@@ -1,44 +1,11 @@
 package agent
 
 import (
-	"strings"
 	"testing"
 	"unicode/utf8"
 
 	"gvisor.dev/gvisor/pkg/abi/linux"
 )
-
-// What abi.md names is in a derived key, and nothing else is.
-func TestDerivedKeys(t *testing.T) {
-	long := strings.Repeat("m", keyMessage)
-	base := reportKey(1, []byte("boom"), "prog")
-	for name, other := range map[string]uint64{
-		"code":    reportKey(2, []byte("boom"), "prog"),
-		"message": reportKey(1, []byte("bang"), "prog"),
-		"program": reportKey(1, []byte("boom"), "gorp"),
-		"split":   reportKey(1, []byte("boo"), "mprog"),
-		"exit":    exitKey(1, "prog"),
-		"signal":  signalKey(1, "boom", 0, "prog"),
-		"hang":    hangKey("prog"),
-	} {
-		if other == base {
-			t.Errorf("%s makes no difference", name)
-		}
-	}
-	if reportKey(1, []byte(long+"a"), "p") != reportKey(1, []byte(long+"b"), "p") {
-		t.Error("more than 64 bytes of the message count")
-	}
-	at := signalKey(11, "/bin/prog", 0x40, "prog")
-	for name, other := range map[string]uint64{
-		"signal": signalKey(6, "/bin/prog", 0x40, "prog"),
-		"file":   signalKey(11, "/lib/prog", 0x40, "prog"),
-		"offset": signalKey(11, "/bin/prog", 0x41, "prog"),
-	} {
-		if other == at {
-			t.Errorf("%s makes no difference", name)
-		}
-	}
-}
 
 func TestPrintable(t *testing.T) {
 	for in, want := range map[string]string{

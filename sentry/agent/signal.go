@@ -7,7 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	ucspb "gvisor.dev/gvisor/pkg/sentry/kernel/uncaught_signal_go_proto"
 
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // signalEmitter sees every fatal signal on the goroutine of the task that is
@@ -41,10 +41,10 @@ func (a *Agent) fatalSignal(ucs *ucspb.UncaughtSignal) {
 	ip := uint64(t.Arch().IP())
 	file, offset := locate(t, ip)
 	program := programOf(t)
-	a.beginFailureLocked(a.k, wire.Failure{
-		Kind: wire.KindSignal, Signo: ucs.SignalNumber, PID: ucs.Pid, TID: ucs.Tid,
+	a.beginFailureLocked(a.k, failure.State{
+		Kind: failure.Signal, Signo: ucs.SignalNumber, PID: ucs.Pid, TID: ucs.Tid,
 		FaultAddr: ucs.FaultAddr, FaultIP: ip, Program: program,
-		Key: signalKey(ucs.SignalNumber, file, offset, program),
+		Key: failure.KeyOfSignal(ucs.SignalNumber, file, offset, program),
 	})
 }
 

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"runsc-recover/sentry/failure"
 )
 
 // Verb says what a Request asks of the agent.
@@ -82,7 +84,7 @@ type Request struct {
 	ID   uint64 `json:"id"`
 	Verb Verb   `json:"verb"`
 	// Info belongs to VerbRelease; nil releases without an interrupt.
-	Info *FailureInfo `json:"info,omitempty"`
+	Info *failure.Info `json:"info,omitempty"`
 	// Take belongs to VerbCheckpoint.
 	Take *TakeCheckpoint `json:"take,omitempty"`
 	// Loaded belongs to VerbLoaded: the checkpoint.
@@ -90,7 +92,7 @@ type Request struct {
 	// Done belongs to VerbCheckpointDone.
 	Done *CheckpointDone `json:"done,omitempty"`
 	// Failure belongs to VerbFail.
-	Failure *Failure `json:"failure,omitempty"`
+	Failure *failure.State `json:"failure,omitempty"`
 	// Link belongs to VerbKept and VerbDeliver.
 	Link string `json:"link,omitempty"`
 	// Signo belongs to VerbForeground.
@@ -166,7 +168,7 @@ const MaxTracking = 64
 // Message is what the agent sends: exactly one member is set.
 type Message struct {
 	Reply      *Reply             `json:"reply,omitempty"`
-	Failure    *Failure           `json:"failure,omitempty"`
+	Failure    *failure.State     `json:"failure,omitempty"`
 	Checkpoint *CheckpointRequest `json:"checkpoint_request,omitempty"`
 	Resolved   *Resolved          `json:"resolved,omitempty"`
 	// Query is what a program asks the resolver of its network namespace. It may
@@ -298,7 +300,10 @@ func (m Message) validate() error {
 		return fmt.Errorf("message with %d members: %w", set, ErrMalformed)
 	}
 	if m.Failure != nil {
-		return m.Failure.validate()
+		if err := m.Failure.Validate(); err != nil {
+			return fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+		return nil
 	}
 	if m.Query != nil {
 		return m.Query.validate()
@@ -319,23 +324,4 @@ func (r *Reply) validate() error {
 	return nil
 }
 
-const (
-	// maxProgram bounds the name of a program, in bytes; Linux cuts it at 15.
-	maxProgram = 64
-	maxSignal  = 64
-)
-
-func (f *Failure) validate() error {
-	switch {
-	case f.Kind < KindReported || f.Kind > KindOperator:
-		return fmt.Errorf("failure of kind %d: %w", f.Kind, ErrMalformed)
-	case f.Key == 0:
-		return fmt.Errorf("failure without a key: %w", ErrMalformed)
-	case len(f.Message) > MaxFailureMessage, len(f.Data) > MaxFailureData, len(f.Program) > maxProgram:
-		return fmt.Errorf("failure with %d bytes of message, %d of data, %d of name: %w",
-			len(f.Message), len(f.Data), len(f.Program), ErrMalformed)
-	case f.Signo < 0 || f.Signo > maxSignal:
-		return fmt.Errorf("failure with signal %d: %w", f.Signo, ErrMalformed)
-	}
-	return nil
-}
+const maxSignal = 64

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"runsc-recover/sentry/failure"
 )
 
 func TestRoundTrip(t *testing.T) {
@@ -14,7 +16,7 @@ func TestRoundTrip(t *testing.T) {
 	for _, m := range []Message{
 		{Reply: &Reply{ID: 1, Err: &Error{Code: CodeUnsavable, Text: "a host file"}}},
 		{Reply: &Reply{ID: 2, Checkpoint: &CheckpointCost{TakenAt: at, Stop: 1, Kernel: 2, Copy: 3}}},
-		{Failure: &Failure{Kind: KindSignal, Signo: 11, Key: 1, Time: at, Program: "redis"}},
+		{Failure: &failure.State{Kind: failure.Signal, Signo: 11, Key: 1, Time: at, Program: "redis"}},
 		{Checkpoint: &CheckpointRequest{TID: 7}},
 		{Resolved: &Resolved{PID: 1}},
 	} {
@@ -32,10 +34,10 @@ func TestRoundTrip(t *testing.T) {
 // The largest failure that a program may report must fit into a packet,
 // however badly its bytes escape.
 func TestLargestFailureFits(t *testing.T) {
-	b, err := Encode(Message{Failure: &Failure{
-		Kind: KindReported, Key: ^uint64(0),
-		Message: strings.Repeat("\x01", MaxFailureMessage),
-		Data:    bytes.Repeat([]byte{0xff}, MaxFailureData),
+	b, err := Encode(Message{Failure: &failure.State{
+		Kind: failure.Reported, Key: ^uint64(0),
+		Message: strings.Repeat("\x01", failure.MaxMessage),
+		Data:    bytes.Repeat([]byte{0xff}, failure.MaxData),
 		Program: strings.Repeat("\x01", 15),
 	}})
 	if err != nil {
@@ -60,7 +62,7 @@ func TestDecodeMessageRefuses(t *testing.T) {
 		{"no key", `{"failure":{"kind":1}}`, ErrMalformed},
 		{"signal", `{"failure":{"kind":2,"key":1,"signo":65}}`, ErrMalformed},
 		{"long name", `{"failure":{"kind":2,"key":1,"program":"` + strings.Repeat("x", 65) + `"}}`, ErrMalformed},
-		{"long message", `{"failure":{"kind":2,"key":1,"message":"` + strings.Repeat("x", MaxFailureMessage+1) + `"}}`, ErrMalformed},
+		{"long message", `{"failure":{"kind":2,"key":1,"message":"` + strings.Repeat("x", failure.MaxMessage+1) + `"}}`, ErrMalformed},
 		{"long query", `{"query":{"address":"AAAAAA==","port":1,"data":"` + strings.Repeat("A", MaxDatagram*4/3+4) + `"}}`, ErrMalformed},
 		{"query without an address", `{"query":{"port":1,"data":"AAAA"}}`, ErrMalformed},
 		{"too large", strings.Repeat(" ", MaxMessage+1), ErrTooLarge},
@@ -75,7 +77,7 @@ func FuzzDecodeMessage(f *testing.F) {
 	f.Add([]byte(`{"failure":{"kind":2,"key":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := DecodeMessage(b)
-		if err == nil && m.Failure != nil && len(m.Failure.Data) > MaxFailureData {
+		if err == nil && m.Failure != nil && len(m.Failure.Data) > failure.MaxData {
 			t.Fatal("limit exceeded")
 		}
 	})

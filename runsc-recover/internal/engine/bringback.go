@@ -11,7 +11,7 @@ import (
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // Resume says where a container goes on whose supervisor has died, and that
@@ -93,7 +93,7 @@ func (e *Engine) bringBack(gen *generation) error {
 	e.post(func() {
 		now := time.Now()
 		gen.ended, e.begun = true, true
-		e.failure = wire.Failure{Time: now, Message: whyBroughtBack}
+		e.failure = failure.State{Time: now, Message: whyBroughtBack}
 		e.recovery = recoveryState{failedAt: now}
 		line := e.machine.Line
 		e.step(recovery.SandboxDied{RunTime: line[len(line)-1].RunTime, Now: now})

@@ -9,7 +9,7 @@ import (
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
 
@@ -70,7 +70,7 @@ func TestBringBack(t *testing.T) {
 		back := started(t, with(&Resume{}))
 		expect.Equal(t, "generation", back.state().Generation, 2)
 		told := back.gen(2).told[0].Info
-		expect.Equal(t, "told", told.Failure.Kind, wire.KindSignal)
+		expect.Equal(t, "told", told.Failure.Kind, failure.Signal)
 		expect.Equal(t, "checkpoint", told.CheckpointSeq, uint64(newest))
 		back.run(10 * time.Second)
 		episodes, err := back.engine.Episodes(t.Context())

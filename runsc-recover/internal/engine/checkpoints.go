@@ -11,6 +11,7 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -329,7 +330,7 @@ func (e *Engine) checkpointFailed(t *takenCheckpoint, err error) {
 	c := &e.ckpt
 	c.running = nil
 	c.failures++
-	e.setProblem(wire.BoundText(err.Error(), wire.MaxFailureMessage))
+	e.setProblem(failure.Bound(err.Error(), failure.MaxMessage))
 	e.log.Warn("checkpoint", "error", err, "failures", c.failures)
 	e.answerProgram(t.gen, t.program, err)
 	for _, r := range t.operator {

@@ -10,7 +10,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // madeCopy is a copy that was made for a recovery, and what it was made of.
@@ -112,7 +112,7 @@ func noteFallback(reasons []string, err error) []string {
 	if errors.Is(err, errNoStandby) {
 		return reasons
 	}
-	return append(reasons, wire.BoundText(fmt.Sprintf("the standby couldn't be used: %v", err), episode.MaxReason))
+	return append(reasons, failure.Bound(fmt.Sprintf("the standby couldn't be used: %v", err), episode.MaxReason))
 }
 
 // bootCopy boots a sandbox for a copy.

@@ -16,7 +16,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cleanup"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
 
@@ -175,7 +175,7 @@ func comesBack(t *testing.T, c *crashes, dir statedir.Dir) {
 	})
 	defer w.end()
 	expect.Equal(t, "generation", w.state().Generation, 2)
-	expect.Equal(t, "told", w.gen(2).told[0].Info.Failure.Kind, wire.KindSignal)
+	expect.Equal(t, "told", w.gen(2).told[0].Info.Failure.Kind, failure.Signal)
 	before := w.state().LastCheckpoint
 	w.run(10 * time.Second)
 	episodes := w.episodes()

@@ -14,7 +14,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // Bounds of what the engine waits for. Every call into a sandbox has a
@@ -119,14 +119,14 @@ type Engine struct {
 	clock      runClock
 	tick       *time.Timer
 
-	failure  wire.Failure // the latest
+	failure  failure.State // the latest
 	recovery recoveryState
 	ckpt     checkpoints
 	standby  standbyState
 	journal  episode.Journal
 	signals  signalLog
 	failing  chan error // the operator who asked for a failure, or nil
-	failAsk  wire.Failure
+	failAsk  failure.State
 	oomSeen  uint64
 }
 

@@ -18,6 +18,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -28,8 +29,8 @@ func scenario(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
-func boom() wire.Failure {
-	return wire.Failure{Kind: wire.KindReported, Code: 7, Key: 0xb00, Message: "boom", PID: 1, TID: 1, Program: "prog"}
+func boom() failure.State {
+	return failure.State{Kind: failure.Reported, Code: 7, Key: 0xb00, Message: "boom", PID: 1, TID: 1, Program: "prog"}
 }
 
 func TestFailureIsRolledBackAndTold(t *testing.T) {
@@ -125,7 +126,7 @@ func TestBudgetSpentLetsTheProgramDie(t *testing.T) {
 		w.program = func(g *fakeGen) {
 			g.refused = func() { g.exit(sandbox.Exit{Status: 139}) }
 			time.Sleep(time.Second)
-			g.fail(wire.Failure{Kind: wire.KindSignal, Signo: 11, Key: 5})
+			g.fail(failure.State{Kind: failure.Signal, Signo: 11, Key: 5})
 		}
 		w.start()
 		st, err := w.engine.Wait(t.Context())
@@ -245,7 +246,7 @@ func TestSandboxDeathIsRolledBack(t *testing.T) {
 		w.gen(2).exit(sandbox.Exit{Crashed: true, Err: sandbox.ErrGone})
 		synctest.Wait()
 		told := w.gen(3).told[0].Info.Failure
-		expect.Equal(t, "kind told", told.Kind, wire.KindSignal)
+		expect.Equal(t, "kind told", told.Kind, failure.Signal)
 		expect.Equal(t, "signal told", told.Signo, 9)
 		w.end()
 	})
@@ -294,7 +295,7 @@ func TestOperatorsKillIsNoFailure(t *testing.T) {
 		if err := w.engine.Signal(t.Context(), api.SignalRequest{Signal: sigTerm}); err != nil {
 			t.Fatal(err)
 		}
-		g.fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
+		g.fail(failure.State{Kind: failure.Signal, Signo: int32(unix.SIGTERM), Key: 1})
 		expect.Equal(t, "status", (<-w.exit).Status, 143)
 		expect.Equal(t, "episodes", len(w.episodes()), 0)
 	})
@@ -307,7 +308,7 @@ func TestSignalLongBeforeIsNoExcuse(t *testing.T) {
 			t.Fatal(err)
 		}
 		w.run(explainTime + time.Second)
-		w.gen(1).fail(wire.Failure{Kind: wire.KindSignal, Signo: int32(unix.SIGTERM), Key: 1})
+		w.gen(1).fail(failure.State{Kind: failure.Signal, Signo: int32(unix.SIGTERM), Key: 1})
 		synctest.Wait()
 		expect.Equal(t, "generation", w.state().Generation, 2)
 		w.end()

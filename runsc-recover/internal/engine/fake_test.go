@@ -22,6 +22,7 @@ import (
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -230,7 +231,7 @@ func (g *fakeGen) send(ev sandbox.Event) {
 }
 
 // fail reports a failure, as the agent does.
-func (g *fakeGen) fail(f wire.Failure) {
+func (g *fakeGen) fail(f failure.State) {
 	if f.Time.IsZero() {
 		f.Time = time.Now()
 	}
@@ -364,7 +365,7 @@ func (g *fakeGen) Refuse(context.Context) error {
 
 func (g *fakeGen) Hangup(context.Context) error { return nil }
 
-func (g *fakeGen) Fail(_ context.Context, f wire.Failure) error {
+func (g *fakeGen) Fail(_ context.Context, f failure.State) error {
 	g.fail(f)
 	return nil
 }

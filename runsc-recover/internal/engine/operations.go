@@ -11,7 +11,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // State implements api.Service.
@@ -134,7 +134,7 @@ func (e *Engine) Episodes(ctx context.Context) ([]api.Episode, error) {
 
 // Fail implements api.Service.
 func (e *Engine) Fail(ctx context.Context, r api.FailRequest) error {
-	f := wire.Failure{Kind: wire.KindOperator, Code: r.Code, Message: wire.BoundText(r.Message, wire.MaxFailureMessage)}
+	f := failure.State{Kind: failure.Operator, Code: r.Code, Message: failure.Bound(r.Message, failure.MaxMessage)}
 	return e.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
 		return e.operatorFail(ctx, gen, f)
 	})

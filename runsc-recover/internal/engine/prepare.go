@@ -12,7 +12,7 @@ import (
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // prepared is a sandbox made ready for a recovery, or being made so:
@@ -198,7 +198,7 @@ func (e *Engine) standbyNotHot(p *prepared, err error) {
 	p.err = err
 	close(p.ready)
 	e.log.Warn("standby can't be hot", "error", err)
-	e.standby.notHot = wire.BoundText(err.Error(), episode.MaxReason)
+	e.standby.notHot = failure.Bound(err.Error(), episode.MaxReason)
 	if e.standby.coming == p {
 		e.standby.coming = nil
 		e.tendStandby()

@@ -14,7 +14,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // recoveryState is the recovery under way, as far as the machine needn't know.
@@ -29,17 +29,17 @@ type recoveryState struct {
 const maxStop = time.Hour
 
 // failed handles the report of the current generation, which is stopped.
-func (e *Engine) failed(gen *generation, f wire.Failure) {
+func (e *Engine) failed(gen *generation, f failure.State) {
 	now := time.Now()
 	gen.failing = true
 	e.clock.stop(now)
 	e.ckpt.abort()
-	f.Message = wire.BoundText(f.Message, wire.MaxFailureMessage)
-	f.Program = wire.BoundText(f.Program, episode.MaxProgramName)
+	f.Message = failure.Bound(f.Message, failure.MaxMessage)
+	f.Program = failure.Bound(f.Program, episode.MaxProgramName)
 	e.failure = f
 	e.recovery = recoveryState{failedAt: now, stopTook: min(max(0, now.Sub(f.Time)), maxStop)}
 	e.log.Info("program failed", "generation", gen.number, "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message)
-	if f.Kind == wire.KindOperator {
+	if f.Kind == failure.Operator {
 		e.answerFail(nil)
 	} else if why := e.signals.explains(f, now); why != "" {
 		e.refuse([]string{why})
@@ -59,7 +59,7 @@ func (e *Engine) noteDeath(now time.Time) {
 	if e.recovering() {
 		return // the death of a sandbox that had already failed
 	}
-	e.failure = wire.Failure{Time: now, Message: "the sandbox died"}
+	e.failure = failure.State{Time: now, Message: "the sandbox died"}
 	e.recovery = recoveryState{failedAt: now}
 }
 
@@ -69,7 +69,7 @@ func (e *Engine) beginEpisode(a recovery.BeginEpisode, now time.Time) {
 
 // describe completes a failure with what the machine makes of it, which is all
 // that is known of one that nobody reported.
-func describe(f wire.Failure, known recovery.Failure) wire.Failure {
+func describe(f failure.State, known recovery.Failure) failure.State {
 	f.Kind, f.Key, f.Code, f.Signo = known.Kind, known.Key, known.Code, known.Signo
 	return f
 }
@@ -91,22 +91,10 @@ func (e *Engine) refuse(reasons []string) {
 		e.post(func() {
 			if gen == e.current && !gen.ended {
 				gen.ended = true
-				e.step(recovery.Exited{Status: statusOf(e.failure)})
+				e.step(recovery.Exited{Status: failure.ExitStatus(e.failure.Kind, e.failure.Code, e.failure.Signo)})
 			}
 		})
 	})
-}
-
-// statusOf is the exit status of a program that fails so, when it can't be
-// asked.
-func statusOf(f wire.Failure) int {
-	switch {
-	case f.Signo > 0 && f.Signo < 128:
-		return 128 + int(f.Signo)
-	case f.Kind == wire.KindExit:
-		return int(f.Code) & 0xff
-	}
-	return 128 + sigKill
 }
 
 func (e *Engine) restored(c madeCopy, seq checkpoint.Seq, err error) {
@@ -128,13 +116,13 @@ func restoreFailed(seq checkpoint.Seq, err error, now time.Time) recovery.Restor
 	for _, at := range []error{checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound} {
 		damaged = damaged || errors.Is(err, at)
 	}
-	return recovery.RestoreFailed{Reason: wire.BoundText(err.Error(), wire.MaxFailureMessage), Damaged: damaged, Now: now}
+	return recovery.RestoreFailed{Reason: failure.Bound(err.Error(), failure.MaxMessage), Damaged: damaged, Now: now}
 }
 
 // release lets the held copy run, told of the failure.
 func (e *Engine) release(a recovery.Release) {
 	gen, m := e.copy, e.recovery.manifest
-	info := &wire.FailureInfo{
+	info := &failure.Info{
 		Failure:        describe(e.failure, e.machine.Episode.Latest),
 		Level:          uint32(a.Level),
 		Attempt:        uint32(a.Attempt),
@@ -286,7 +274,7 @@ func (e *Engine) restarted(gen *generation, err error) {
 
 // operatorFail makes the sandbox fail for the operator and returns once it
 // has, or why there is no failure. Errors: ErrFailing when another came first.
-func (e *Engine) operatorFail(ctx context.Context, gen *generation, f wire.Failure) error {
+func (e *Engine) operatorFail(ctx context.Context, gen *generation, f failure.State) error {
 	reply := make(chan error, 1)
 	_, err := ask(ctx, e, func() (struct{}, error) {
 		switch {

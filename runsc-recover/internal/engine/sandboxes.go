@@ -13,7 +13,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 // maxEvents is how many events of a sandbox wait for the loop before the
@@ -206,7 +206,7 @@ func (e *Engine) damaged(gen *generation, err error) {
 		e.noteDeath(now)
 	}
 	e.step(recovery.CopyDamaged{
-		Seq: gen.from, Reason: wire.BoundText(err.Error(), episode.MaxReason), RunTime: e.clock.read(now), Now: now,
+		Seq: gen.from, Reason: failure.Bound(err.Error(), episode.MaxReason), RunTime: e.clock.read(now), Now: now,
 	})
 }
 

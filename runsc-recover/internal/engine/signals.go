@@ -7,7 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 const (
@@ -73,15 +73,15 @@ func (l *signalLog) since(t time.Time) []sentSignal {
 }
 
 // explains says why a failure is the operator's doing; empty if it isn't.
-func (l *signalLog) explains(f wire.Failure, now time.Time) string {
+func (l *signalLog) explains(f failure.State, now time.Time) string {
 	for _, s := range l.sent {
 		if now.Sub(s.at) > explainTime {
 			continue
 		}
-		if f.Kind == wire.KindSignal && int(f.Signo) == s.signal {
+		if f.Kind == failure.Signal && int(f.Signo) == s.signal {
 			return fmt.Sprintf("killed by the operator with signal %d", s.signal)
 		}
-		if f.Kind == wire.KindExit && asksToEnd(s.signal) {
+		if f.Kind == failure.Exit && asksToEnd(s.signal) {
 			return fmt.Sprintf("asked to end by the operator with signal %d", s.signal)
 		}
 	}

@@ -12,7 +12,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 const (
@@ -79,7 +79,7 @@ func (e *Engine) tendStandby() {
 			}
 			if err != nil {
 				e.log.Warn("weigh standby", "error", err)
-				s.reason = wire.BoundText(err.Error(), episode.MaxReason)
+				s.reason = failure.Bound(err.Error(), episode.MaxReason)
 				return
 			}
 			e.decideStandby(next, standby.ChooseStandby(in))
@@ -225,7 +225,7 @@ func (e *Engine) tendLater(delay time.Duration) {
 func (e *Engine) standbyFailed(err error) {
 	s := &e.standby
 	s.failures++
-	s.reason = wire.BoundText(err.Error(), episode.MaxReason)
+	s.reason = failure.Bound(err.Error(), episode.MaxReason)
 	s.waiting, e.dirty = true, true
 	e.log.Warn("standby is lost", "error", err, "failures", s.failures)
 	if s.failures <= maxStandbyFailures {

@@ -15,7 +15,7 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 )
 
 const (
@@ -88,17 +88,17 @@ func (j *Journal) attempt() *api.Attempt {
 	return &ep.Attempts[len(ep.Attempts)-1]
 }
 
-func (j *Journal) BeginEpisode(a recovery.BeginEpisode, f wire.Failure, now time.Time) {
+func (j *Journal) BeginEpisode(a recovery.BeginEpisode, f failure.State, now time.Time) {
 	j.Episodes = append(j.Episodes, api.Episode{
 		Episode:   a.Episode,
 		Kind:      f.Kind.String(),
 		Code:      f.Code,
 		Signal:    f.Signo,
-		Message:   wire.BoundText(f.Message, wire.MaxFailureMessage),
+		Message:   failure.Bound(f.Message, failure.MaxMessage),
 		Key:       fmt.Sprintf("%016x", f.Key),
 		PID:       f.PID,
 		TID:       f.TID,
-		Program:   wire.BoundText(f.Program, MaxProgramName),
+		Program:   failure.Bound(f.Program, MaxProgramName),
 		FaultIP:   fmt.Sprintf("%#x", f.FaultIP),
 		FaultAddr: fmt.Sprintf("%#x", f.FaultAddr),
 		FailedAt:  now,

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/recovery"
-	"runsc-recover/sentry/wire"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
 
@@ -15,7 +15,7 @@ func TestJournalIsBoundedAndReadable(t *testing.T) {
 	j := Journal{Path: filepath.Join(t.TempDir(), "episodes.json")}
 	now := time.Now()
 	for n := range maxEpisodes + 5 {
-		f := wire.Failure{Kind: wire.KindReported, Message: strings.Repeat("x", 2*wire.MaxFailureMessage)}
+		f := failure.State{Kind: failure.Reported, Message: strings.Repeat("x", 2*failure.MaxMessage)}
 		if n < maxEpisodes {
 			f.Message = ""
 		}
@@ -33,7 +33,7 @@ func TestJournalIsBoundedAndReadable(t *testing.T) {
 	}
 	expect.Equal(t, "kept", len(got), maxEpisodes)
 	expect.Equal(t, "the newest", got[len(got)-1].Episode, maxEpisodes+5)
-	expect.Equal(t, "message", len(got[len(got)-1].Message), wire.MaxFailureMessage)
+	expect.Equal(t, "message", len(got[len(got)-1].Message), failure.MaxMessage)
 	expect.Equal(t, "stop", got[0].Attempts[0].StopMS, 1)
 }
 

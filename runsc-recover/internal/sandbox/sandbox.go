@@ -14,6 +14,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -62,7 +63,7 @@ type Network any
 type Event struct {
 	Generation int
 	// Exactly one of the following is set.
-	Failure    *wire.Failure           // the sandbox is stopped and waits for Rollback or Refuse
+	Failure    *failure.State          // the sandbox is stopped and waits for Rollback or Refuse
 	Checkpoint *wire.CheckpointRequest // the program asked for a checkpoint
 	Resolved   bool                    // RECOVER_RESOLVED
 	Exited     *Exit                   // the first process ended, or the sandbox died
@@ -97,7 +98,7 @@ var (
 type Release struct {
 	// Info is the failure as RECOVER_INFO and RECOVER_DATA will show it. Nil
 	// when the copy is let go without a failure interrupt.
-	Info *wire.FailureInfo
+	Info *failure.Info
 }
 
 // Generation is one sandbox. Methods are safe for concurrent use; each has a
@@ -143,7 +144,7 @@ type Sandbox interface {
 	Hangup(ctx context.Context) error
 	// Fail makes the sandbox stop as at a failure of the given kind, and
 	// report it as an Event.
-	Fail(ctx context.Context, f wire.Failure) error
+	Fail(ctx context.Context, f failure.State) error
 
 	// SetMemory sets how much memory, in bytes, the program finds that it has.
 	SetMemory(ctx context.Context, size uint64) error

@@ -21,6 +21,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -222,7 +223,7 @@ func (g *generation) Refuse(ctx context.Context) error {
 }
 
 // Fail implements supervisor.Generation.
-func (g *generation) Fail(ctx context.Context, f wire.Failure) error {
+func (g *generation) Fail(ctx context.Context, f failure.State) error {
 	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbFail, Failure: &f})
 	return err
 }

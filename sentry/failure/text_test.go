@@ -1,4 +1,4 @@
-package wire
+package failure
 
 import (
 	"testing"
@@ -18,7 +18,7 @@ func TestBound(t *testing.T) {
 		{"\xff\xfeok", 10, "?ok"},
 		{"", 0, ""},
 	} {
-		got := BoundText(c.in, c.n)
+		got := Bound(c.in, c.n)
 		expect.Equal(t, c.in, got, c.want)
 		if len(got) > c.n {
 			t.Errorf("%q is longer than %d", got, c.n)
