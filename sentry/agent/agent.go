@@ -7,7 +7,7 @@
 //
 // # How it gets in
 //
-// Register adds the system call to gVisor's tables, a platform (package gate)
+// Register adds the system call to gVisor's tables, a platform (package platform)
 // that holds the program, a seccheck sink through which the supervisor's
 // socket arrives before the seccomp filters are installed, and an event
 // emitter that sees fatal signals. It is called first thing in the processes
@@ -46,7 +46,7 @@ import (
 	"runsc-recover/sentry/capture"
 	"runsc-recover/sentry/dirty"
 	"runsc-recover/sentry/failure"
-	"runsc-recover/sentry/gate"
+	"runsc-recover/sentry/platform"
 	"runsc-recover/sentry/wire"
 )
 
@@ -73,7 +73,7 @@ type Options struct {
 
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
-	gate      *gate.Gate
+	gate      *platform.Gate
 	collector collector
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
@@ -131,7 +131,7 @@ func newAgent() *Agent {
 		parked:     make(map[kernel.ThreadID]*parkedCall),
 		heartbeats: make(map[kernel.ThreadID]*heartbeat),
 	}
-	a.gate = gate.New(a.firstTask)
+	a.gate = platform.NewGate(a.firstTask)
 	return a
 }
 

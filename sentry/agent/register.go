@@ -16,7 +16,7 @@ import (
 	"gvisor.dev/gvisor/pkg/state"
 
 	"runsc-recover/sentry/abi"
-	"runsc-recover/sentry/gate"
+	"runsc-recover/sentry/platform"
 )
 
 // SinkName is the name of the agent's seccheck sink, for --pod-init-config.
@@ -36,8 +36,8 @@ func Register() {
 	a := newAgent()
 	loadedAgent.Store(a)
 	state.Register((*savedState)(nil))
-	gate.Register(gate.PlatformName, a.gate, a.track)
-	gate.Register(gate.PlatformUnwatched, a.gate, a.load)
+	platform.Register(platform.Name, a.gate, a.track)
+	platform.Register(platform.NameUnwatched, a.gate, a.load)
 	seccheck.RegisterSink(seccheck.SinkDesc{Name: SinkName, Setup: setupSink, New: a.newSink})
 	eventchannel.AddEmitter(&signalEmitter{agent: a})
 	a.install(slinux.AMD64, sysnos{exit: 60, exitGroup: 231})

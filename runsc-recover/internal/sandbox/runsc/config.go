@@ -19,7 +19,7 @@ import (
 	"gvisor.dev/gvisor/runsc/flag"
 
 	"runsc-recover/sentry/agent"
-	"runsc-recover/sentry/gate"
+	"runsc-recover/sentry/platform"
 )
 
 // ConfigOptions is what of gVisor's configuration isn't the same for every
@@ -49,7 +49,7 @@ func NewConfig(o ConfigOptions) (*config.Config, error) {
 	settings := map[string]string{
 		"root":     o.Root,
 		"network":  o.Network,
-		"platform": gate.PlatformName,
+		"platform": platform.Name,
 		"rootless": fmt.Sprint(o.Rootless),
 		// The supervisor and all that it starts are in the container's cgroup.
 		"ignore-cgroups": "true",
@@ -68,7 +68,7 @@ func NewConfig(o ConfigOptions) (*config.Config, error) {
 		"pod-init-config": o.PodInitConfig,
 	}
 	if o.Unwatched {
-		settings["platform"] = gate.PlatformUnwatched
+		settings["platform"] = platform.NameUnwatched
 	}
 	if o.HostSockets {
 		settings["host-uds"] = "open"

@@ -1,10 +1,10 @@
-// Package gate holds a sandbox before its program's first instruction. It is
+// Package platform holds a sandbox before its program's first instruction. It is
 // a gVisor platform that wraps systrap's: while the gate is closed, no call to
 // Context.Switch enters the program. Every sandbox starts behind a closed
 // gate.
 //
 // It must not know why a sandbox is held or who opens the gate.
-package gate
+package platform
 
 import (
 	"sync"
@@ -22,11 +22,11 @@ import (
 // The platforms' names in gVisor's registry. On one, what the program writes is
 // watched where the host's kernel helps with it; on the other never.
 const (
-	PlatformName      = "recover"
-	PlatformUnwatched = "recover-unwatched"
+	Name          = "recover"
+	NameUnwatched = "recover-unwatched"
 )
 
-// Gate is closed until Open. The zero value isn't usable; see New.
+// Gate is closed until Open. The zero value isn't usable; see NewGate.
 type Gate struct {
 	// passed is set once the gate is open and first was called: then a Switch
 	// costs one atomic load more than systrap's.
@@ -38,9 +38,9 @@ type Gate struct {
 	firstOnce sync.Once
 }
 
-// New returns a closed gate. first is called once, on a task goroutine, with
+// NewGate returns a closed gate. first is called once, on a task goroutine, with
 // the context of the first task that wants to run, before it is held.
-func New(first func(context.Context)) *Gate {
+func NewGate(first func(context.Context)) *Gate {
 	return &Gate{opened: make(chan struct{}), first: first}
 }
 
