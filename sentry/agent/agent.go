@@ -42,10 +42,10 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
-	"runsc-recover/sentry/border"
 	"runsc-recover/sentry/capture"
 	"runsc-recover/sentry/dirty"
 	"runsc-recover/sentry/failure"
+	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/platform"
 	"runsc-recover/sentry/wire"
 )
@@ -104,9 +104,9 @@ type Agent struct {
 	opts Options
 	// k is nil until the first task wants to run or a copy is loaded.
 	k *kernel.Kernel
-	// border is k's network's, nil where that isn't gVisor's own. It is set
+	// network is k's network's, nil where that isn't gVisor's own. It is set
 	// before the program runs, and its lock comes after mu.
-	border *border.Border
+	network *netbuffer.Buffer
 	// failing is set from the beginning of a failure until it is refused.
 	failing bool
 	// info is the failure that this copy was restored for; nil for none.
@@ -150,10 +150,10 @@ func (a *Agent) firstTask(ctx context.Context) {
 // packet is under way.
 func (a *Agent) adoptNetworkLocked() {
 	st := netstackOf(a.k)
-	if st == nil || a.border != nil {
+	if st == nil || a.network != nil {
 		return
 	}
-	a.border = border.New(st.Stack)
+	a.network = netbuffer.New(st.Stack)
 	if a.opts.Resolver {
 		// Queries match no socket, and this handler is no part of a checkpoint.
 		st.Stack.SetTransportProtocolHandler(header.UDPProtocolNumber, a.hear)
@@ -175,11 +175,11 @@ func (a *Agent) kernel() *kernel.Kernel {
 	return a.k
 }
 
-// network returns the border of the kernel's network.
-func (a *Agent) network() *border.Border {
+// networkBuffer returns the buffer of the kernel's network.
+func (a *Agent) networkBuffer() *netbuffer.Buffer {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.border
+	return a.network
 }
 
 // send sends m to the supervisor, whose death ends this process: a message

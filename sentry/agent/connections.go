@@ -116,7 +116,7 @@ func (a *Agent) listConnections(f *fd.FD) *wire.Error {
 		return wireError(wire.CodeState, errNoKernel)
 	}
 	a.adoptNetworkLocked()
-	a.border.Stop()
+	a.network.Silence()
 	cs := a.restoredConnections
 	a.mu.Unlock()
 	return writeFile(f, cs)
@@ -140,7 +140,7 @@ func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
 			gone, endpoints = append(gone, c), append(endpoints, e)
 		}
 	})
-	a.border.Part()
+	a.network.AllowResets()
 	for _, e := range endpoints {
 		e.Abort()
 	}

@@ -74,7 +74,7 @@ func (a *Agent) release(info *failure.Info) *wire.Error {
 	}
 	a.info = info
 	a.adoptNetworkLocked()
-	a.border.Open()
+	a.network.Reopen()
 	attempt := 0
 	if info != nil {
 		attempt = int(info.Attempt)

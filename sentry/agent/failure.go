@@ -29,7 +29,7 @@ func (a *Agent) beginFailureLocked(k *kernel.Kernel, f failure.State) {
 	}
 	a.failing = true
 	f.Time = time.Now()
-	a.border.Leave()
+	a.network.HoldForCopy()
 	k.TaskSet().BeginExternalStop()
 	go a.reportFailure(k, f)
 }
@@ -40,7 +40,7 @@ func (a *Agent) reportFailure(k *kernel.Kernel, f failure.State) {
 	k.Pause() // beside the stop that is in force, to wait for the tasks
 	a.mu.Lock()
 	if a.failing {
-		a.border.Stop()
+		a.network.Silence()
 	}
 	a.mu.Unlock()
 	k.Unpause()
@@ -84,7 +84,7 @@ func (a *Agent) refuse() *wire.Error {
 		}
 	}
 	a.failing = false
-	a.border.Open()
+	a.network.Reopen()
 	a.k.Unpause()
 	return nil
 }

@@ -8,7 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
-	"runsc-recover/sentry/border"
+	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/wire"
 )
 
@@ -21,7 +21,7 @@ func (a *Agent) giveFrames(link string, f *fd.FD) *wire.Error {
 	if !a.failing {
 		return wireError(wire.CodeState, errNotFailing)
 	}
-	return writeFile(f, a.border.Take(link))
+	return writeFile(f, a.network.Take(link))
 }
 
 // deliver serves VerbDeliver. saveMu keeps a checkpoint away meanwhile.
@@ -40,7 +40,7 @@ func (a *Agent) deliver(link string, f *fd.FD) *wire.Error {
 	if st == nil {
 		return wireError(wire.CodeState, errNoStack)
 	}
-	if err := border.Deliver(st.Stack, link, b, func(*stack.PacketBuffer) {}); err != nil {
+	if err := netbuffer.Deliver(st.Stack, link, b, func(*stack.PacketBuffer) {}); err != nil {
 		return wireError(wire.CodeMalformed, err)
 	}
 	return nil

@@ -93,7 +93,7 @@ func (a *Agent) stopAndSave(k *kernel.Kernel, objects *graph, pagesMeta *fd.FD, 
 	defer a.saveMu.Unlock()
 	cost := &wire.CheckpointCost{TakenAt: time.Now()}
 	// A stack that is being saved drops what arrives.
-	network := a.network()
+	network := a.networkBuffer()
 	network.Hold()
 	defer network.Release()
 	k.Pause()

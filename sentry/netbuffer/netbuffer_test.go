@@ -1,4 +1,4 @@
-package border
+package netbuffer
 
 import (
 	"bytes"
@@ -161,7 +161,7 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 	b := New(h.st)
 	b.Hold()
 	h.arrives("one")
-	b.Leave()
+	b.HoldForCopy()
 	b.Release()
 	h.arrives("two")
 	h.hears()
@@ -171,7 +171,7 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 	copied.hears("one", "two")
 
 	h.arrives("three")
-	b.Open() // it stays after all
+	b.Reopen() // it stays after all
 	h.arrives("four")
 	h.hears("three", "four")
 }
@@ -179,11 +179,11 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 func TestStoppedIsSilent(t *testing.T) {
 	h := newHost(t)
 	b := New(h.st)
-	b.Leave()
+	b.HoldForCopy()
 	if !h.sends() {
 		t.Error("nothing is sent before the stop")
 	}
-	b.Stop()
+	b.Silence()
 	if h.sends() {
 		t.Error("a stopped stack sends")
 	}
@@ -204,11 +204,11 @@ func TestStoppedIsSilent(t *testing.T) {
 	if reset() {
 		t.Error("a stopped stack resets")
 	}
-	b.Part()
+	b.AllowResets()
 	if h.sends() || !reset() {
 		t.Error("a stack that parts sends resets, and nothing else")
 	}
-	b.Open()
+	b.Reopen()
 	if !h.sends() {
 		t.Error("nothing is sent after all")
 	}
@@ -217,7 +217,7 @@ func TestStoppedIsSilent(t *testing.T) {
 func TestWhatIsKeptIsBounded(t *testing.T) {
 	h := newHost(t)
 	b := New(h.st)
-	b.Leave()
+	b.HoldForCopy()
 	text := string(make([]byte, 1400))
 	for range wire.MaxFrames/len(text) + 10 {
 		h.arrives(text)
@@ -250,12 +250,12 @@ func TestDeliverRefuses(t *testing.T) {
 }
 
 func TestNoStackNoBorder(t *testing.T) {
-	var b *Border
+	var b *Buffer
 	b.Hold()
-	b.Leave()
-	b.Stop()
-	b.Part()
-	b.Open()
+	b.HoldForCopy()
+	b.Silence()
+	b.AllowResets()
+	b.Reopen()
 	b.Release()
 	if b.Take(link) != nil {
 		t.Error("something was kept")

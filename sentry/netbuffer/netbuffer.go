@@ -1,4 +1,4 @@
-// Package border stands between a sandbox's network stack and its interfaces
+// Package netbuffer stands between a sandbox's network stack and its interfaces
 // while the program is stopped. What arrives meanwhile is kept, for the stack
 // itself or for another sandbox: a stack that is being saved drops it, one that
 // is about to be killed would answer what nobody will ever stand by, and a
@@ -13,7 +13,7 @@
 // is nil.
 //
 // It must not know why the program is stopped.
-package border
+package netbuffer
 
 import (
 	"sync"
@@ -35,9 +35,9 @@ const (
 	parting             // … but resets
 )
 
-// Border is that of one stack. Nil is that of a sandbox without a stack of
+// Buffer is that of one stack. Nil is that of a sandbox without a stack of
 // gVisor's: its methods do nothing.
-type Border struct {
+type Buffer struct {
 	st *stack.Stack
 
 	mu sync.Mutex
@@ -52,20 +52,20 @@ type Border struct {
 }
 
 // New returns st's border, which is open.
-func New(st *stack.Stack) *Border {
-	return &Border{st: st, kept: make(map[string][]byte)}
+func New(st *stack.Stack) *Buffer {
+	return &Buffer{st: st, kept: make(map[string][]byte)}
 }
 
 // Hold begins to keep what arrives, for Release.
-func (b *Border) Hold() { b.close(held) }
+func (b *Buffer) Hold() { b.close(held) }
 
-// Leave begins to keep what arrives for another sandbox, beside what a Hold has
+// HoldForCopy begins to keep what arrives for another sandbox, beside what a Hold has
 // kept, which Release doesn't end any more.
-func (b *Border) Leave() { b.close(leaving) }
+func (b *Buffer) HoldForCopy() { b.close(leaving) }
 
-// Stop lets nothing out any more. What the stack has taken in before Leave has
+// Silence lets nothing out any more. What the stack has taken in before HoldForCopy has
 // been answered then.
-func (b *Border) Stop() {
+func (b *Buffer) Silence() {
 	if b == nil {
 		return
 	}
@@ -75,11 +75,11 @@ func (b *Border) Stop() {
 	b.close(stopped)
 }
 
-// Part lets resets out of a border that was stopped.
-func (b *Border) Part() { b.close(parting) }
+// AllowResets lets resets out of a border that was stopped.
+func (b *Buffer) AllowResets() { b.close(parting) }
 
 // close closes the border at least as far as m.
-func (b *Border) close(m mode) {
+func (b *Buffer) close(m mode) {
 	if b == nil {
 		return
 	}
@@ -90,8 +90,8 @@ func (b *Border) close(m mode) {
 	b.st.SetNFTablesConfigured(true)
 }
 
-// Open takes Leave, Stop and Part back.
-func (b *Border) Open() {
+// Reopen takes HoldForCopy, Silence and AllowResets back.
+func (b *Buffer) Reopen() {
 	if b == nil {
 		return
 	}
@@ -102,7 +102,7 @@ func (b *Border) Open() {
 }
 
 // Release ends a Hold: what was kept comes in, in order, and then all else.
-func (b *Border) Release() {
+func (b *Buffer) Release() {
 	if b == nil {
 		return
 	}
@@ -116,7 +116,7 @@ func (b *Border) Release() {
 
 // takeOrOpen returns what was kept for this stack, or opens the border when
 // there is nothing more.
-func (b *Border) takeOrOpen() map[string][]byte {
+func (b *Buffer) takeOrOpen() map[string][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.admitted = nil
@@ -135,7 +135,7 @@ func (b *Border) takeOrOpen() map[string][]byte {
 }
 
 // admit lets pkt in, if it is still wanted here when it arrives.
-func (b *Border) admit(pkt *stack.PacketBuffer) {
+func (b *Buffer) admit(pkt *stack.PacketBuffer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.admitted = pkt
@@ -143,7 +143,7 @@ func (b *Border) admit(pkt *stack.PacketBuffer) {
 
 // Take returns what has been kept of an interface, for another sandbox's
 // Deliver. What is on its way through this process comes later.
-func (b *Border) Take(link string) []byte {
+func (b *Buffer) Take(link string) []byte {
 	if b == nil {
 		return nil
 	}
@@ -156,7 +156,7 @@ func (b *Border) Take(link string) []byte {
 
 // CheckPrerouting implements stack.NFTablesInterface: false drops pkt, which
 // came in at an interface that reaches outside.
-func (b *Border) CheckPrerouting(pkt *stack.PacketBuffer, _ *stack.Route, _ stack.AddressFamily) bool {
+func (b *Buffer) CheckPrerouting(pkt *stack.PacketBuffer, _ *stack.Route, _ stack.AddressFamily) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.mode == open || b.mode == held && pkt == b.admitted || findsNeighbours(pkt) {
@@ -167,7 +167,7 @@ func (b *Border) CheckPrerouting(pkt *stack.PacketBuffer, _ *stack.Route, _ stac
 }
 
 // keepLocked keeps a packet, as far as there is room.
-func (b *Border) keepLocked(pkt *stack.PacketBuffer) {
+func (b *Buffer) keepLocked(pkt *stack.PacketBuffer) {
 	link := b.st.FindNICNameFromID(pkt.InputNICID)
 	frame := stack.BufferSince(pkt.LinkHeader())
 	defer frame.Release()
@@ -193,7 +193,7 @@ func findsNeighbours(pkt *stack.PacketBuffer) bool {
 }
 
 // CheckPostrouting implements stack.NFTablesInterface.
-func (b *Border) CheckPostrouting(pkt *stack.PacketBuffer, r *stack.Route, _ stack.AddressFamily) bool {
+func (b *Buffer) CheckPostrouting(pkt *stack.PacketBuffer, r *stack.Route, _ stack.AddressFamily) bool {
 	b.mu.Lock()
 	now := b.mode
 	b.mu.Unlock()
@@ -212,20 +212,20 @@ func resets(pkt *stack.PacketBuffer) bool {
 }
 
 // CheckInput implements stack.NFTablesInterface.
-func (*Border) CheckInput(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
+func (*Buffer) CheckInput(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
 
 // CheckForward implements stack.NFTablesInterface.
-func (*Border) CheckForward(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool {
+func (*Buffer) CheckForward(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool {
 	return true
 }
 
 // CheckOutput implements stack.NFTablesInterface.
-func (*Border) CheckOutput(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
+func (*Buffer) CheckOutput(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
 
 // CheckIngress implements stack.NFTablesInterface.
-func (*Border) CheckIngress(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool {
+func (*Buffer) CheckIngress(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool {
 	return true
 }
 
 // CheckEgress implements stack.NFTablesInterface.
-func (*Border) CheckEgress(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
+func (*Buffer) CheckEgress(*stack.PacketBuffer, *stack.Route, stack.AddressFamily) bool { return true }
