@@ -43,7 +43,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
 	"runsc-recover/sentry/capture"
-	"runsc-recover/sentry/dirty"
+	"runsc-recover/sentry/dirtytrack"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/platform"
@@ -96,7 +96,7 @@ type Agent struct {
 
 	trackOnce sync.Once
 	// tracker is set by trackOnce; nil when the host's kernel can't.
-	tracker *dirty.Tracker
+	tracker *dirtytrack.Tracker
 
 	mu sync.Mutex
 	// The following are guarded by mu.

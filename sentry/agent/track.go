@@ -5,7 +5,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 
 	"runsc-recover/sentry/capture"
-	"runsc-recover/sentry/dirty"
+	"runsc-recover/sentry/dirtytrack"
 )
 
 // track makes the platform watch what the program writes, where the host's
@@ -13,7 +13,7 @@ import (
 // contents.
 func (a *Agent) track(p platform.Platform) platform.Platform {
 	a.trackOnce.Do(func() {
-		tracker, err := dirty.New()
+		tracker, err := dirtytrack.New()
 		if err != nil {
 			log.Infof("recover: memory isn't watched: %v", err)
 			return

@@ -3,14 +3,14 @@ package runsc
 import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/sentry/capture"
-	"runsc-recover/sentry/dirty"
+	"runsc-recover/sentry/dirtytrack"
 )
 
 // Tracking is how sandboxes on this host that are to do as asked know what
 // changed since a checkpoint.
 func Tracking(asked config.Tracking) string {
-	if asked == config.TrackingContents || dirty.Probe() != nil {
+	if asked == config.TrackingContents || dirtytrack.Probe() != nil {
 		return capture.Contents
 	}
-	return dirty.Name
+	return dirtytrack.Name
 }

@@ -1,4 +1,4 @@
-// Package dirty knows which pages of gVisor's memory files nobody can have
+// Package dirtytrack knows which pages of gVisor's memory files nobody can have
 // written since it was last asked. It implements capture.Tracker. There are
 // three ways to change such a page, and one way to see each:
 //
@@ -24,7 +24,7 @@
 // # Locks
 //
 //	gVisor's memory manager's, Tracker.mu, space.mu, file.mu
-package dirty
+package dirtytrack
 
 import (
 	"fmt"
