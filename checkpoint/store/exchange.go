@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 )
 
@@ -61,7 +62,7 @@ func newExchange(s *spares, compare bool) (*exchange, error) {
 	var err error
 	open := func(f **os.File, name checkpoint.FileName) {
 		if *f == nil && err == nil {
-			*f, err = newMemfd(name)
+			*f, err = memfile.New(string(name))
 		}
 	}
 	open(&x.index, checkpoint.FilePageIndex)
@@ -225,15 +226,4 @@ func writeIndex(f *os.File, index []pageindex.Run) error {
 func readIndex(f *os.File) ([]pageindex.Run, error) {
 	x := exchange{index: f}
 	return x.read()
-}
-
-func newMemfd(name checkpoint.FileName) (*os.File, error) {
-	fd, err := unix.MemfdCreate(string(name), unix.MFD_CLOEXEC|unix.MFD_NOEXEC_SEAL)
-	if err == unix.EINVAL { // before Linux 6.3
-		fd, err = unix.MemfdCreate(string(name), unix.MFD_CLOEXEC)
-	}
-	if err != nil {
-		return nil, os.NewSyscallError("memfd_create", err)
-	}
-	return os.NewFile(uintptr(fd), string(name)), nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 )
 
@@ -39,7 +40,7 @@ func NewMemory(opts Options) *Memory {
 // memorySegments keeps segments in memfds.
 type memorySegments struct{}
 
-func (memorySegments) create() (*os.File, error) { return newMemfd("pages") }
+func (memorySegments) create() (*os.File, error) { return memfile.New("pages") }
 
 func (memorySegments) write(f *os.File, b []byte, at int64) error {
 	_, err := f.WriteAt(b, at)
@@ -73,7 +74,7 @@ type memoryStaging struct {
 // keepInMemory makes the staging's files the checkpoint's.
 func (st memoryStaging) keepInMemory(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	s := st.store
-	index, err := newMemfd(checkpoint.FilePageIndex)
+	index, err := memfile.New(string(checkpoint.FilePageIndex))
 	if err != nil {
 		return m, err
 	}
@@ -133,17 +134,12 @@ func (s *Memory) reopen(seq checkpoint.Seq) (*image, error) {
 		return nil, err
 	}
 	fs, err := openFiles(func(name checkpoint.FileName) (*os.File, error) {
-		return reopen(held.files.get(name))
+		return memfile.Reopen(held.files.get(name))
 	})
 	if err != nil {
 		return nil, err
 	}
 	return newImage(copyManifest(held.manifest), fs, s.pool, s.indexes[seq]), nil
-}
-
-// reopen opens a memfd again, for reading, with a position of its own.
-func reopen(f *os.File) (*os.File, error) {
-	return os.Open(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
 }
 
 func (s *Memory) lookupLocked(seq checkpoint.Seq) (memoryCheckpoint, error) {

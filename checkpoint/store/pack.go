@@ -10,6 +10,7 @@ import (
 	"os"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 )
 
 // A packed file is one frame after the other, each behind its size as it is
@@ -55,7 +56,7 @@ func writeAll(w io.Writer, b []byte) error {
 // unpackFile returns the contents of a packed file, of which there are size
 // bytes, for reading. Errors: ErrDamaged.
 func (c *codec) unpackFile(from *os.File, size int64, name checkpoint.FileName) (*os.File, error) {
-	to, err := newMemfd(name)
+	to, err := memfile.New(string(name))
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +73,7 @@ func (c *codec) unpackFile(from *os.File, size int64, name checkpoint.FileName) 
 	if err != nil {
 		return nil, fmt.Errorf("unpack %s: %w", name, err)
 	}
-	return reopen(to)
+	return memfile.Reopen(to)
 }
 
 // unpackFrame fills frame with the next one. stored has frameSize bytes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 )
 
 var errEnded = errors.New("staging has ended")
@@ -36,7 +37,7 @@ func (l *ledger) stage(parent checkpoint.Seq) (*staging, error) {
 	}
 	st := &staging{ledger: l, exchange: x}
 	for _, name := range []checkpoint.FileName{checkpoint.FileKernel, checkpoint.FilePagesMeta} {
-		f, err := newMemfd(name)
+		f, err := memfile.New(string(name))
 		if err != nil {
 			return nil, errors.Join(err, st.end())
 		}
