@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"runtime"
-	"runtime/debug"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -12,24 +11,22 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-const gvisorModule = "gvisor.dev/gvisor"
-
 // program is what commands share.
 type program struct {
-	stdio
+	Options
 	report  *reporter
 	globals globals // set before a command runs
 }
 
 // newApp returns the command line.
-func newApp(io stdio, out *reporter) *cli.App {
-	p := &program{stdio: io, report: out}
+func newApp(o Options, out *reporter) *cli.App {
+	p := &program{Options: o, report: out}
 	app := cli.NewApp()
 	app.Name = "runsc-recover"
 	app.Usage = "run OCI containers that survive their own bugs"
 	app.Description = appDescription
 	app.HideVersion = true // the library's form of it isn't runc's
-	app.Reader, app.Writer, app.ErrWriter = io.in, io.out, io.err
+	app.Reader, app.Writer, app.ErrWriter = o.In, o.Out, o.Err
 	app.Flags = globalFlags()
 	app.Commands = p.commands()
 	app.EnableBashCompletion = true
@@ -43,7 +40,7 @@ func newApp(io stdio, out *reporter) *cli.App {
 	}
 	app.Before = p.before
 	app.CommandNotFound = func(*cli.Context, string) {}
-	app.Action = noCommand
+	app.Action = p.noCommand
 	return app
 }
 
@@ -71,7 +68,6 @@ func (p *program) commands() []*cli.Command {
 		p.specCommand(),
 		p.startCommand(),
 		p.stateCommand(),
-		p.superviseCommand(),
 		p.uninstallCommand(),
 		p.updateCommand(),
 		p.waitCommand(),
@@ -101,9 +97,9 @@ func (p *program) before(c *cli.Context) error {
 	return nil
 }
 
-func noCommand(c *cli.Context) error {
+func (p *program) noCommand(c *cli.Context) error {
 	if c.Bool("version") {
-		_, err := fmt.Fprintln(c.App.Writer, versionText())
+		_, err := fmt.Fprintln(p.Out, p.versionText())
 		return err
 	}
 	if c.NArg() > 0 {
@@ -137,28 +133,15 @@ func needArgs(c *cli.Context, least, most int) error {
 
 // versionText is what --version prints. Callers of runc look for the first
 // line, and take the others by their names.
-func versionText() string {
+func (o Options) versionText() string {
 	return strings.Join([]string{
-		"runc version " + version,
-		"runsc-recover version " + version,
-		"commit: " + commit,
-		"gvisor: " + gvisorVersion(),
+		"runc version " + o.Version,
+		"runsc-recover version " + o.Version,
+		"commit: " + o.Commit,
+		"gvisor: " + o.GVisorVersion,
 		"spec: " + specs.Version,
 		"go: " + runtime.Version(),
 	}, "\n")
-}
-
-func gvisorVersion() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
-	}
-	for _, m := range info.Deps {
-		if m.Path == gvisorModule {
-			return m.Version
-		}
-	}
-	return "unknown"
 }
 
 // warn tells the log of something that doesn't end the command.

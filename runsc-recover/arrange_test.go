@@ -6,7 +6,7 @@ import (
 )
 
 func TestArrange(t *testing.T) {
-	app := newApp(stdio{}, &reporter{})
+	app := newApp(Options{}, &reporter{})
 	for _, c := range []struct{ in, want string }{
 		{"rr", "rr"},
 		{"rr --root /x list", "rr --root /x list"},

@@ -148,8 +148,8 @@ func (p *program) checkpointIntoStore(ctx context.Context, ct *container, format
 		return err
 	}
 	if format == formatJSON {
-		return writeJSON(p.out, m)
+		return writeJSON(p.Out, m)
 	}
-	_, err = fmt.Fprintln(p.out, m.Seq)
+	_, err = fmt.Fprintln(p.Out, m.Seq)
 	return err
 }

@@ -62,7 +62,7 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			if err := writeCheckpoints(p.out, all, format); err != nil {
+			if err := writeCheckpoints(p.Out, all, format); err != nil {
 				return err
 			}
 			return p.tellProblem(c.Args().First())
@@ -77,7 +77,7 @@ func (p *program) tellProblem(id string) error {
 		return err
 	}
 	if why := viewOf(ct.state).CheckpointError; why != "" {
-		fmt.Fprintf(p.err, "no checkpoint can be taken at the moment: %s\n", printable(why))
+		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", printable(why))
 	}
 	return nil
 }
@@ -115,7 +115,7 @@ EXAMPLES:
 			if i < 0 {
 				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
 			}
-			return writeCheckpoint(p.out, all[i], format)
+			return writeCheckpoint(p.Out, all[i], format)
 		},
 	}
 }

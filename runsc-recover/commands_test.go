@@ -224,7 +224,7 @@ func TestStatusOf(t *testing.T) {
 func TestGlobalsSurviveBeingPassedOn(t *testing.T) {
 	want := globals{root: "/r", log: "/l", logFormat: "json", debug: true, systemdCgroup: true, rootless: "false", network: "none", recover: map[string]string{"interval": "2s", "on": "exit"}}
 	p := &program{report: &reporter{}}
-	app := newApp(stdio{}, p.report)
+	app := newApp(Options{}, p.report)
 	i, cmd := findCommand(app, append(append([]string{"rr"}, want.args()...), "list"))
 	if cmd == nil || cmd.Name != "list" || i != len(want.args())+1 {
 		t.Fatalf("command at %d: %v", i, cmd)

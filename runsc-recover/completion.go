@@ -60,7 +60,7 @@ EXAMPLES:
 			if script == "" {
 				return errdefs.Errorf(errdefs.CodeRequest, "unknown shell %q, there are bash and zsh", c.Args().First())
 			}
-			_, err := io.WriteString(p.out, script)
+			_, err := io.WriteString(p.Out, script)
 			return err
 		},
 	}
@@ -76,7 +76,7 @@ func (p *program) completeIDs(c *cli.Context) {
 			return
 		}
 		for _, d := range dirs {
-			fmt.Fprintln(p.out, d.ID())
+			fmt.Fprintln(p.Out, d.ID())
 		}
 	}
 	cli.DefaultCompleteWithFlags(c.Command)(c)

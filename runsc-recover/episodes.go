@@ -57,11 +57,11 @@ EXAMPLES:
 				return err
 			}
 			if format == formatJSON {
-				enc := json.NewEncoder(p.out)
+				enc := json.NewEncoder(p.Out)
 				enc.SetIndent("", "  ")
 				return enc.Encode(all)
 			}
-			return write(p.out, all)
+			return write(p.Out, all)
 		},
 	}
 }

@@ -75,7 +75,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 		if err != nil {
 			return err
 		}
-		return writeJSON(p.out, event{Type: "stats", ID: o.id, Data: statsView(s)})
+		return writeJSON(p.Out, event{Type: "stats", ID: o.id, Data: statsView(s)})
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -86,7 +86,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 	}()
 	stream := eventStream{
 		eventsOptions: o,
-		out:           json.NewEncoder(p.out),
+		out:           json.NewEncoder(p.Out),
 		stats:         ct.client.Stats,
 		oomKills:      func() uint64 { return cgroup.ReadLimitHits(ct.state.CgroupPaths).OOMKills },
 	}

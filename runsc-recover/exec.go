@@ -16,7 +16,6 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 )
 
 func (p *program) execCommand() *cli.Command {
@@ -158,7 +157,7 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 	if o.detach || o.process.Terminal {
 		return p.execApart(ctx, o, r, files)
 	}
-	status, err := r.run(ctx, files, func() error { return writePidFile(o.pidFile, os.Getpid()) })
+	status, err := r.run(ctx, p.Exec, files, func() error { return writePidFile(o.pidFile, os.Getpid()) })
 	return p.execEnded(status, err)
 }
 
@@ -185,15 +184,14 @@ type execRequest struct {
 
 // run runs the process with this one's stdio and the preserved files. When
 // this one is killed, so is the process.
-func (r execRequest) run(ctx context.Context, preserved []*os.File, started func() error) (int, error) {
+func (r execRequest) run(ctx context.Context, exec func(context.Context, sandbox.Handle, ExecOptions) (int, error), preserved []*os.File, started func() error) (int, error) {
 	files := map[int]*os.File{0: os.Stdin, 1: os.Stdout, 2: os.Stderr}
 	for i, f := range preserved {
 		files[3+i] = f
 	}
-	runsc.Register()
 	appendOutput()
 	var guard *api.Guard
-	status, err := runsc.Exec(ctx, r.Handle, runsc.ExecOptions{
+	status, err := exec(ctx, r.Handle, ExecOptions{
 		Process: r.Process, Files: files, Rootless: r.Rootless,
 		Started: func(pid int) (err error) {
 			if guard, err = api.NewClient(r.Socket).Guard(api.ExecProcess{Generation: r.Generation, PID: pid}); err != nil {

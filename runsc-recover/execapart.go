@@ -69,7 +69,7 @@ func (p *program) execWait(ctx context.Context, nfiles int) error {
 		files = append(files, os.NewFile(uintptr(execFilesFD+i), "preserved"))
 	}
 	running := false
-	status, err := r.run(ctx, files, func() error {
+	status, err := r.run(ctx, p.Exec, files, func() error {
 		running = true
 		return errors.Join(json.NewEncoder(report).Encode(execReport{}), report.Close())
 	})

@@ -5,6 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // The exit statuses of commands, beside the container's own.
@@ -13,12 +19,6 @@ const (
 	statusExecError = 255 // exec
 	statusSignal    = 128 // plus the signal's number
 )
-
-// stdio is where a command reads and writes.
-type stdio struct {
-	in       io.Reader
-	out, err io.Writer
-}
 
 // exitStatus ends a command with a status and without a message: the status is
 // a container's or a process's, not a failure of ours.
@@ -51,10 +51,39 @@ func statusOf(err error) (status int, print bool) {
 	return statusError, true
 }
 
-// run carries out one command line and returns the exit status.
-func run(ctx context.Context, args []string, io stdio) int {
-	out := &reporter{stderr: io.err}
-	app := newApp(io, out)
+// Options are all that a command line gets from its process.
+type Options struct {
+	In       io.Reader
+	Out, Err io.Writer
+
+	Version, Commit string // of this program
+	GVisorVersion   string
+	// Exec runs one more process in the sandbox and returns its status, 128+n
+	// when signal n ended it. Errors: sandbox.ErrGone, with the status that
+	// stands for it.
+	Exec func(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error)
+	// Tracking names the way in which sandboxes on this host find out what
+	// changed since a checkpoint.
+	Tracking func(asked config.Tracking) string
+}
+
+// ExecOptions describe one more process for a sandbox that runs.
+type ExecOptions struct {
+	// Process is complete: nothing of it is taken from the container's spec.
+	Process *specs.Process
+	// Files are the process's descriptors by number, 0 to 2 included. The
+	// caller keeps ownership.
+	Files    map[int]*os.File
+	Rootless bool
+	// Started is called once the process runs, with its pid in the container;
+	// its error kills the process.
+	Started func(pid int) error
+}
+
+// Run carries out one command line and returns the exit status.
+func Run(ctx context.Context, args []string, o Options) int {
+	out := &reporter{stderr: o.Err}
+	app := newApp(o, out)
 	err := app.RunContext(ctx, arrange(app, args))
 	status, print := statusOf(err)
 	if print {

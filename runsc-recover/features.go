@@ -10,7 +10,6 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 )
 
 func (p *program) featuresCommand() *cli.Command {
@@ -25,18 +24,18 @@ EXAMPLE:
 			if err := needArgs(c, 0, 0); err != nil {
 				return err
 			}
-			enc := json.NewEncoder(p.out)
+			enc := json.NewEncoder(p.Out)
 			enc.SetIndent("", "    ")
 			defaults, err := config.Parse(p.globals.recover)
 			if err != nil {
 				return errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 			}
-			return enc.Encode(describeFeatures(defaults))
+			return enc.Encode(p.describeFeatures(defaults))
 		},
 	}
 }
 
-func describeFeatures(defaults config.Config) features.Features {
+func (o Options) describeFeatures(defaults config.Config) features.Features {
 	yes, no := true, false
 	return features.Features{
 		OCIVersionMin: "1.0.0",
@@ -59,10 +58,10 @@ func describeFeatures(defaults config.Config) features.Features {
 			MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
 		},
 		Annotations: map[string]string{
-			"dev.runsc-recover.version":                  version,
-			"dev.runsc-recover.commit":                   commit,
-			"dev.runsc-recover.gvisor":                   gvisorVersion(),
-			"dev.runsc-recover.tracking":                 runsc.Tracking(defaults.Tracking),
+			"dev.runsc-recover.version":                  o.Version,
+			"dev.runsc-recover.commit":                   o.Commit,
+			"dev.runsc-recover.gvisor":                   o.GVisorVersion,
+			"dev.runsc-recover.tracking":                 o.Tracking(defaults.Tracking),
 			"org.opencontainers.runc.checkpoint.enabled": "true",
 		},
 		PotentiallyUnsafeConfigAnnotations: []string{"dev.gvisor.", networkAnnotation, "dev.runsc-recover.store"},

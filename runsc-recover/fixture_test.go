@@ -31,7 +31,7 @@ func command(t *testing.T, root string, args ...string) result {
 func commandWith(t *testing.T, stdin string, args ...string) result {
 	t.Helper()
 	var out, errout bytes.Buffer
-	status := run(t.Context(), append([]string{"runsc-recover"}, args...), stdio{in: strings.NewReader(stdin), out: &out, err: &errout})
+	status := Run(t.Context(), append([]string{"runsc-recover"}, args...), Options{In: strings.NewReader(stdin), Out: &out, Err: &errout})
 	return result{status, out.String(), errout.String()}
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"os"
+	"runtime/debug"
 
 	"github.com/google/subcommands"
 	"gvisor.dev/gvisor/runsc/cli"
@@ -19,6 +20,8 @@ const (
 	gvisorSandbox = "runsc-sandbox"
 	gvisorGofer   = "runsc-gofer"
 )
+
+const gvisorModule = "gvisor.dev/gvisor"
 
 // isGVisorProcess reports whether argv is gVisor's own re-execution of this
 // binary rather than a command of ours.
@@ -39,4 +42,18 @@ func runGVisor() {
 		new(sentrycmd.Umount): "",
 	}, []subcommands.Command{})
 	os.Exit(128)
+}
+
+// gvisorVersion is the version of gVisor's module in this binary.
+func gvisorVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, m := range info.Deps {
+		if m.Path == gvisorModule {
+			return m.Version
+		}
+	}
+	return "unknown"
 }

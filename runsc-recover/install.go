@@ -136,7 +136,7 @@ func (p *program) configure(c *cli.Context, engines []install.Engine, plan func(
 		}
 	}
 	for _, change := range changes {
-		if err := change.WriteDiff(p.out); err != nil {
+		if err := change.WriteDiff(p.Out); err != nil {
 			return err
 		}
 		if c.Bool("dry-run") {
@@ -150,7 +150,7 @@ func (p *program) configure(c *cli.Context, engines []install.Engine, plan func(
 		return nil
 	}
 	for _, n := range next {
-		fmt.Fprintf(p.err, "to have it take effect: %s\n", n)
+		fmt.Fprintf(p.Err, "to have it take effect: %s\n", n)
 	}
 	return nil
 }

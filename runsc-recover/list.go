@@ -49,7 +49,7 @@ func (p *program) list(o listOptions) error {
 	if err != nil {
 		return err
 	}
-	return writeList(p.out, all, o)
+	return writeList(p.Out, all, o)
 }
 
 // loadAll returns all containers by name. One that can't be read is named on
@@ -65,7 +65,7 @@ func (p *program) loadAll() ([]stateView, error) {
 		switch {
 		case errors.Is(err, errdefs.ErrNotExist): // being created or deleted
 		case err != nil:
-			fmt.Fprintf(p.err, "load container %s: %v\n", d.ID(), err)
+			fmt.Fprintf(p.Err, "load container %s: %v\n", d.ID(), err)
 		default:
 			all = append(all, viewOf(s))
 		}

@@ -1,9 +1,11 @@
 // Command runsc-recover is an OCI runtime whose containers survive their own
 // bugs. See README.md.
 //
-// Each command stands in a file of its own, as options and a function that
-// carries them out; only main exits. Decisions and formats of files belong to
-// the packages below.
+// The same binary is all processes of the program; this package decides which
+// of them it is: one of gVisor's, a container's supervisor, or the command
+// line. It owns what the linker sets, and is the only one to exit.
+//
+// It must not know commands and options, or how a supervisor does its work.
 package main
 
 import (
@@ -11,6 +13,8 @@ import (
 	"os"
 	"runtime"
 
+	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 	"runsc-recover/runsc-recover/internal/supervisor"
 )
 
@@ -23,14 +27,38 @@ var (
 // A supervisor does nothing on the process's first thread but what is said of
 // it by the process's pid, and only an init function can keep that thread.
 func init() {
-	if len(os.Args) > 1 && os.Args[1] == supervisor.Command {
+	if isSupervisor(os.Args) {
 		runtime.LockOSThread()
 	}
 }
 
 func main() {
+	ctx := context.Background()
 	if isGVisorProcess(os.Args) {
 		runGVisor()
 	}
-	os.Exit(run(context.Background(), os.Args, stdio{in: os.Stdin, out: os.Stdout, err: os.Stderr}))
+	if isSupervisor(os.Args) {
+		os.Exit(supervisor.Main(ctx, supervisor.MainOptions{NewBooter: newBooter, GVisorVersion: gvisorVersion()}))
+	}
+	os.Exit(Run(ctx, os.Args, Options{
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
+		Version: version, Commit: commit, GVisorVersion: gvisorVersion(),
+		Exec: execute, Tracking: runsc.Tracking,
+	}))
+}
+
+// isSupervisor reports whether argv is the re-execution of this binary that
+// owns a container.
+func isSupervisor(argv []string) bool {
+	return len(argv) > 1 && argv[1] == supervisor.Command
+}
+
+func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
+	runsc.Register()
+	return &runsc.Booter{Network: o.Network, Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
+}
+
+func execute(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error) {
+	runsc.Register()
+	return runsc.Exec(ctx, h, runsc.ExecOptions(o))
 }

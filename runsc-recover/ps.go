@@ -69,17 +69,17 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 	}
 	switch {
 	case o.format == formatJSON:
-		return writeJSON(p.out, hostPids(ct.state))
+		return writeJSON(p.Out, hostPids(ct.state))
 	case len(o.psArgs) > 0:
-		return writeHostPS(ctx, p.out, hostPids(ct.state), o.psArgs)
+		return writeHostPS(ctx, p.Out, hostPids(ct.state), o.psArgs)
 	case ct.state.CurrentStatus() == statedir.StatusStopped:
-		return writeProcesses(p.out, nil)
+		return writeProcesses(p.Out, nil)
 	}
 	ps, err := ask(ctx, ct.client.Processes)
 	if err != nil && !isStopped(err) {
 		return err
 	}
-	return writeProcesses(p.out, ps)
+	return writeProcesses(p.Out, ps)
 }
 
 // hostPids are the host processes of the container, nil for a stopped one.

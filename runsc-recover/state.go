@@ -40,6 +40,6 @@ func (p *program) showState(id string) error {
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}
-	_, err = p.out.Write(b)
+	_, err = p.Out.Write(b)
 	return err
 }

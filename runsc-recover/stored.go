@@ -35,7 +35,7 @@ func (p *program) withKeeper(ctx context.Context, id string, f func(context.Cont
 		return err
 	}
 	defer lock.Unlock()
-	s, err := OpenStore(ct.dir, ct.state.Policy, gvisorVersion())
+	s, err := OpenStore(ct.dir, ct.state.Policy, p.GVisorVersion)
 	if err != nil {
 		return api.Classify(err)
 	}

@@ -36,7 +36,7 @@ EXAMPLES:
 		Flags:        updateFlags(),
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			r, err := readResources(c, p.in)
+			r, err := readResources(c, p.In)
 			if err != nil {
 				return err
 			}

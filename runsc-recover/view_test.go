@@ -85,7 +85,7 @@ func TestGoldenViews(t *testing.T) {
 		},
 		"spec.json": func(b *bytes.Buffer) error { return writeJSON(b, exampleSpec(false)) },
 		"features.json": func(b *bytes.Buffer) error {
-			f := describeFeatures(config.Config{})
+			f := Options{Tracking: func(config.Tracking) string { return "" }}.describeFeatures(config.Config{})
 			f.Annotations = nil
 			return writeJSON(b, f)
 		},
@@ -139,7 +139,7 @@ func TestEveryCommandIsDocumented(t *testing.T) {
 			}
 		}
 	}
-	check("", newApp(stdio{}, &reporter{}).Commands)
+	check("", newApp(Options{}, &reporter{}).Commands)
 }
 
 // TestStateAndList goes through a state directory.

@@ -52,7 +52,7 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 		return err
 	}
 	if format == formatJSON {
-		if err := writeJSON(p.out, exit); err != nil {
+		if err := writeJSON(p.Out, exit); err != nil {
 			return err
 		}
 	}
