@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 
+	"runsc-recover/runsc-recover/internal/cli"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 	"runsc-recover/runsc-recover/internal/supervisor"
@@ -40,7 +41,7 @@ func main() {
 	if isSupervisor(os.Args) {
 		os.Exit(supervisor.Main(ctx, supervisor.MainOptions{NewBooter: newBooter, GVisorVersion: gvisorVersion()}))
 	}
-	os.Exit(Run(ctx, os.Args, Options{
+	os.Exit(cli.Run(ctx, os.Args, cli.Options{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
 		Version: version, Commit: commit, GVisorVersion: gvisorVersion(),
 		Exec: execute, Tracking: runsc.Tracking,
@@ -58,7 +59,7 @@ func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
 	return &runsc.Booter{Network: o.Network, Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }
 
-func execute(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error) {
+func execute(ctx context.Context, h sandbox.Handle, o cli.ExecOptions) (status int, err error) {
 	runsc.Register()
 	return runsc.Exec(ctx, h, runsc.ExecOptions(o))
 }

@@ -74,8 +74,10 @@ type rule struct {
 }
 
 var importRules = []rule{
-	{"runsc-recover", []string{"checkpoint/...", "oci/...", "sentry/...", "runsc-recover/internal/..."}, true,
-		"main wires everything together"},
+	{"runsc-recover", []string{"sentry/agent", "runsc-recover/internal/cli", "runsc-recover/internal/sandbox/...", "runsc-recover/internal/supervisor"}, true,
+		"main decides which process this is"},
+	{"runsc-recover/internal/cli", []string{"checkpoint/...", "oci/...", "sentry/failure", "runsc-recover/internal/..."}, false,
+		"commands are testable without a sandbox"},
 	{"runsc-recover/internal/sandbox", []string{"checkpoint", "checkpoint/config", "sentry/failure", "sentry/wire"}, false,
 		"the contract is testable without a sandbox"},
 	{"runsc-recover/internal/sandbox/...", []string{"checkpoint/...", "oci/...", "sentry/...", "runsc-recover/internal/sandbox/..."}, true,

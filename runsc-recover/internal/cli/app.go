@@ -1,0 +1,156 @@
+// Package cli is the command line: each command stands in a file of its own, as
+// options and a function that carries them out. Options and output are runc's,
+// with commands of our own beside them.
+//
+// It must not know gVisor, which main hands down as functions, or how a
+// supervisor does its work. It doesn't end the process: Run returns the status.
+package cli
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/oci/errdefs"
+)
+
+// program is what commands share.
+type program struct {
+	Options
+	report  *reporter
+	globals globals // set before a command runs
+}
+
+// newApp returns the command line.
+func newApp(o Options, out *reporter) *cli.App {
+	p := &program{Options: o, report: out}
+	app := cli.NewApp()
+	app.Name = "runsc-recover"
+	app.Usage = "run OCI containers that survive their own bugs"
+	app.Description = appDescription
+	app.HideVersion = true // the library's form of it isn't runc's
+	app.Reader, app.Writer, app.ErrWriter = o.In, o.Out, o.Err
+	app.Flags = globalFlags()
+	app.Commands = p.commands()
+	app.EnableBashCompletion = true
+	app.HideHelpCommand = true
+	app.DisableSliceFlagSeparator = true // values may hold commas
+	// The library exits by itself for some errors, and prints others.
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	app.OnUsageError = usageError
+	for _, c := range app.Commands {
+		prepareCommand(c)
+	}
+	app.Before = p.before
+	app.CommandNotFound = func(*cli.Context, string) {}
+	app.Action = p.noCommand
+	return app
+}
+
+func (p *program) commands() []*cli.Command {
+	return []*cli.Command{
+		p.checkpointCommand(),
+		p.checkpointsCommand(),
+		p.completionCommand(),
+		p.createCommand(),
+		p.deleteCommand(),
+		p.episodesCommand(),
+		p.eventsCommand(),
+		p.execCommand(),
+		p.execWaitCommand(),
+		p.failCommand(),
+		p.featuresCommand(),
+		p.installCommand(),
+		p.killCommand(),
+		p.listCommand(),
+		p.pauseCommand(),
+		p.psCommand(),
+		p.restoreCommand(),
+		p.resumeCommand(),
+		p.runCommand(),
+		p.specCommand(),
+		p.startCommand(),
+		p.stateCommand(),
+		p.uninstallCommand(),
+		p.updateCommand(),
+		p.waitCommand(),
+	}
+}
+
+func prepareCommand(c *cli.Command) {
+	c.OnUsageError = usageError
+	c.HideHelpCommand = true
+	for _, s := range c.Subcommands {
+		prepareCommand(s)
+	}
+}
+
+func (p *program) before(c *cli.Context) error {
+	g, err := globalsOf(c)
+	if err != nil {
+		return err
+	}
+	p.globals = g
+	if err := p.report.open(g); err != nil {
+		return err
+	}
+	if c.Args().First() != execWaitName { // whose standard error is a process's
+		p.report.log.Debug("command", "args", c.Args().Slice())
+	}
+	return nil
+}
+
+func (p *program) noCommand(c *cli.Context) error {
+	if c.Bool("version") {
+		_, err := fmt.Fprintln(p.Out, p.versionText())
+		return err
+	}
+	if c.NArg() > 0 {
+		return errdefs.Errorf(errdefs.CodeRequest, "unknown command %q, see runsc-recover --help", c.Args().First())
+	}
+	return cli.ShowAppHelp(c)
+}
+
+func usageError(c *cli.Context, err error, _ bool) error {
+	name := "runsc-recover"
+	if c.Command != nil && c.Command.Name != "" && c.Command.Name != name {
+		name += " " + c.Command.Name
+	}
+	return errdefs.Errorf(errdefs.CodeRequest, "%w, see %s --help", err, name)
+}
+
+// needArgs refuses a number of arguments outside [least, most]; most < 0 is no
+// limit.
+func needArgs(c *cli.Context, least, most int) error {
+	n := c.NArg()
+	switch {
+	case least == most && n != least:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
+	case n < least:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
+	case most >= 0 && n > most:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
+	}
+	return nil
+}
+
+// versionText is what --version prints. Callers of runc look for the first
+// line, and take the others by their names.
+func (o Options) versionText() string {
+	return strings.Join([]string{
+		"runc version " + o.Version,
+		"runsc-recover version " + o.Version,
+		"commit: " + o.Commit,
+		"gvisor: " + o.GVisorVersion,
+		"spec: " + specs.Version,
+		"go: " + runtime.Version(),
+	}, "\n")
+}
+
+// warn tells the log of something that doesn't end the command.
+func (p *program) warn(format string, args ...any) {
+	p.report.log.Warn(fmt.Sprintf(format, args...))
+}

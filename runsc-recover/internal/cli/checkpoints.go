@@ -1,0 +1,233 @@
+package cli
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/api"
+)
+
+func (p *program) checkpointsCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "checkpoints",
+		Usage: "look after the checkpoints of a container",
+		Description: `Lists, shows, verifies and removes the checkpoints that a rollback can go back to.
+Those of a stopped container are there if they were kept on disk, and until it is
+deleted.`,
+		Subcommands: []*cli.Command{
+			p.checkpointsListCommand(),
+			p.checkpointsInspectCommand(),
+			p.onCheckpointCommand("verify", "read a checkpoint in full and compare its hashes",
+				func(ctx context.Context, k keeper, seq checkpoint.Seq) error { return k.VerifyCheckpoint(ctx, seq) }),
+			p.onCheckpointCommand("remove", "delete a checkpoint",
+				func(ctx context.Context, k keeper, seq checkpoint.Seq) error { return k.RemoveCheckpoint(ctx, seq) }),
+		},
+	}
+}
+
+func (p *program) checkpointsListCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "list",
+		Usage:     "list a container's checkpoints, the oldest first",
+		ArgsUsage: "<container-id>",
+		Description: `MEMORY is all of the program's, CHANGED what of it wasn't in the checkpoint before,
+STORED what the checkpoint added to the store. PAUSE is how long the program stood
+still for it, RUN TIME how long it had run by then. Why no other can be taken at the
+moment, if that is so, is said on standard error.
+
+EXAMPLE:
+   # runsc-recover checkpoints list web` + exitHelp,
+		Flags:        []cli.Flag{formatFlag()},
+		BashComplete: p.completeIDs,
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return err
+			}
+			all, err := p.loadCheckpoints(c.Context, c.Args().First())
+			if err != nil {
+				return err
+			}
+			if err := writeCheckpoints(p.Out, all, format); err != nil {
+				return err
+			}
+			return p.tellProblem(c.Args().First())
+		},
+	}
+}
+
+// tellProblem says what stands in the way of the next checkpoint.
+func (p *program) tellProblem(id string) error {
+	ct, err := openContainer(p.globals.root, id)
+	if err != nil {
+		return err
+	}
+	if why := viewOf(ct.state).CheckpointError; why != "" {
+		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", printable(why))
+	}
+	return nil
+}
+
+func (p *program) checkpointsInspectCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "inspect",
+		Usage:     "show all that is known of a checkpoint",
+		ArgsUsage: "<container-id> <number>",
+		Description: `CHANGED is what of the program's memory wasn't in the checkpoint before, and how
+that was known; STORED what the checkpoint added to the store, part by part; PAUSE
+how long the program stood still: until all of it had stopped, while gVisor's
+kernel was written, and while memory was copied; PUBLISHED how long it then took
+to keep the checkpoint, while the program ran.
+
+EXAMPLES:
+   # runsc-recover checkpoints inspect web 12
+   # runsc-recover checkpoints inspect --format json web 12` + exitHelp,
+		Flags:        []cli.Flag{formatFlag()},
+		BashComplete: p.completeIDs,
+		Action: func(c *cli.Context) error {
+			seq, err := seqArg(c)
+			if err != nil {
+				return err
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return err
+			}
+			all, err := p.loadCheckpoints(c.Context, c.Args().First())
+			if err != nil {
+				return err
+			}
+			i := slices.IndexFunc(all, func(e api.CheckpointEntry) bool { return e.Seq == seq })
+			if i < 0 {
+				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
+			}
+			return writeCheckpoint(p.Out, all[i], format)
+		},
+	}
+}
+
+func writeCheckpoint(w io.Writer, e api.CheckpointEntry, format string) error {
+	if format == formatJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		return enc.Encode(e)
+	}
+	t := newTable(w)
+	line := func(name, format string, args ...any) {
+		fmt.Fprintf(t, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
+	}
+	line("NUMBER", "%d", e.Seq)
+	if e.Error != "" {
+		line("UNUSABLE", "%s", e.Error)
+		return t.Flush()
+	}
+	line("PARENT", "%d", e.Parent)
+	line("TAKEN", "%s", e.TakenAt.Format(time.RFC3339Nano))
+	line("TRIGGER", "%s", e.Trigger)
+	line("GENERATION", "%d", e.Generation)
+	line("RUN TIME", "%s", e.RunTime.Round(time.Millisecond))
+	line("MEMORY", "%s", sizeText(e.Pages.Bytes))
+	line("CHANGED", "%s, known by %s", sizeText(e.Pages.Changed), cmp.Or(e.Pages.Tracking, "nothing"))
+	line("STORED", "%s: %s", sizeText(e.Bytes()), storedText(e.Manifest))
+	round := func(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
+	line("PAUSE", "%s: stop %s, kernel %s, copy %s", round(e.Cost.Pause()), round(e.Cost.Stop), round(e.Cost.Kernel), round(e.Cost.Copy))
+	line("PUBLISHED", "in %s", round(e.Cost.Publish))
+	line("MADE BY", "gVisor %s, %s", e.GVisorVersion, e.Arch)
+	line("KEPT", "%s", strings.Join(e.Reasons, ", "))
+	return t.Flush()
+}
+
+// storedText lists what a checkpoint's parts take in the store.
+func storedText(m checkpoint.Manifest) string {
+	parts := []string{"pages " + sizeText(m.Pages.Stored)}
+	for _, f := range m.Files {
+		text := string(f.Name) + " " + sizeText(f.Bytes)
+		if f.Contents > 0 {
+			text += " for " + sizeText(f.Contents)
+		}
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// onCheckpointCommand is a command about one checkpoint that prints nothing.
+func (p *program) onCheckpointCommand(name, usage string, f func(context.Context, keeper, checkpoint.Seq) error) *cli.Command {
+	return &cli.Command{
+		Name:         name,
+		Usage:        usage,
+		ArgsUsage:    "<container-id> <number>",
+		Description:  "EXAMPLE:\n   # runsc-recover checkpoints " + name + " web 12" + exitHelp,
+		BashComplete: p.completeIDs,
+		Action: func(c *cli.Context) error {
+			seq, err := seqArg(c)
+			if err != nil {
+				return err
+			}
+			return p.withKeeper(c.Context, c.Args().First(), func(ctx context.Context, k keeper) error { return f(ctx, k, seq) })
+		},
+	}
+}
+
+func seqArg(c *cli.Context) (checkpoint.Seq, error) {
+	if err := needArgs(c, 2, 2); err != nil {
+		return 0, err
+	}
+	seq, err := strconv.ParseUint(c.Args().Get(1), 10, 64)
+	if err != nil || seq == 0 {
+		return 0, errdefs.Errorf(errdefs.CodeRequest, "checkpoint %q is not a number from 1", c.Args().Get(1))
+	}
+	return checkpoint.Seq(seq), nil
+}
+
+func (p *program) loadCheckpoints(ctx context.Context, id string) (all []api.CheckpointEntry, err error) {
+	err = p.withKeeper(ctx, id, func(ctx context.Context, k keeper) error {
+		all, err = k.Checkpoints(ctx)
+		return err
+	})
+	return all, err
+}
+
+func writeCheckpoints(w io.Writer, all []api.CheckpointEntry, format string) error {
+	if format == formatJSON {
+		if all == nil {
+			all = []api.CheckpointEntry{}
+		}
+		return writeJSON(w, all)
+	}
+	t := newTable(w)
+	fmt.Fprint(t, "NUMBER\tTAKEN\tTRIGGER\tRUN TIME\tMEMORY\tCHANGED\tSTORED\tPAUSE\tKEPT\n")
+	for _, e := range all {
+		why := strings.Join(e.Reasons, ", ")
+		if e.Error != "" {
+			why = "unusable: " + printable(e.Error)
+		}
+		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.TakenAt.Format(time.RFC3339Nano), e.Trigger,
+			e.RunTime.Round(time.Millisecond), sizeText(e.Pages.Bytes), sizeText(e.Pages.Changed), sizeText(e.Bytes()), e.Cost.Pause().Round(time.Microsecond), why)
+	}
+	return t.Flush()
+}
+
+// sizeText writes a number of bytes with three digits or more.
+func sizeText(n int64) string {
+	for _, unit := range []string{"B", "KiB", "MiB"} {
+		if n < 10<<10 {
+			return fmt.Sprintf("%d %s", n, unit)
+		}
+		n >>= 10
+	}
+	return fmt.Sprintf("%d GiB", n)
+}

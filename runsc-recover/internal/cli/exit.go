@@ -1,0 +1,93 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/runsc-recover/internal/sandbox"
+)
+
+// The exit statuses of commands, beside the container's own.
+const (
+	statusError     = 1   // every command but exec
+	statusExecError = 255 // exec
+	statusSignal    = 128 // plus the signal's number
+)
+
+// exitStatus ends a command with a status and without a message: the status is
+// a container's or a process's, not a failure of ours.
+type exitStatus int
+
+// Error is for errors that are printed by mistake.
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
+
+// failedWith makes an error end the command with another status than 1.
+type failedWith struct {
+	status int
+	err    error
+}
+
+func (f *failedWith) Error() string { return f.err.Error() }
+func (f *failedWith) Unwrap() error { return f.err }
+
+// statusOf returns the status with which a command that returned err ends, and
+// whether err is to be printed.
+func statusOf(err error) (status int, print bool) {
+	if err == nil {
+		return 0, false
+	}
+	if s, ok := errors.AsType[exitStatus](err); ok {
+		return int(s), false
+	}
+	if f, ok := errors.AsType[*failedWith](err); ok {
+		return f.status, true
+	}
+	return statusError, true
+}
+
+// Options are all that a command line gets from its process.
+type Options struct {
+	In       io.Reader
+	Out, Err io.Writer
+
+	Version, Commit string // of this program
+	GVisorVersion   string
+	// Exec runs one more process in the sandbox and returns its status, 128+n
+	// when signal n ended it. Errors: sandbox.ErrGone, with the status that
+	// stands for it.
+	Exec func(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error)
+	// Tracking names the way in which sandboxes on this host find out what
+	// changed since a checkpoint.
+	Tracking func(asked config.Tracking) string
+}
+
+// ExecOptions describe one more process for a sandbox that runs.
+type ExecOptions struct {
+	// Process is complete: nothing of it is taken from the container's spec.
+	Process *specs.Process
+	// Files are the process's descriptors by number, 0 to 2 included. The
+	// caller keeps ownership.
+	Files    map[int]*os.File
+	Rootless bool
+	// Started is called once the process runs, with its pid in the container;
+	// its error kills the process.
+	Started func(pid int) error
+}
+
+// Run carries out one command line and returns the exit status.
+func Run(ctx context.Context, args []string, o Options) int {
+	out := &reporter{stderr: o.Err}
+	app := newApp(o, out)
+	err := app.RunContext(ctx, permute(app, args))
+	status, print := statusOf(err)
+	if print {
+		out.fail(err)
+	}
+	return status
+}

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+)
+
+func (p *program) listCommand() *cli.Command {
+	return &cli.Command{
+		Name:  "list",
+		Usage: "list containers",
+		Description: `Lists the containers below --root, whatever their status.
+
+EXAMPLES:
+   # runsc-recover list
+   # runsc-recover list --quiet
+   # runsc-recover --root /run/other list --format json` + exitHelp,
+		Flags: []cli.Flag{
+			formatFlag(),
+			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print ids only"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 0, 0); err != nil {
+				return err
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return err
+			}
+			return p.list(listOptions{format: format, quiet: c.Bool("quiet")})
+		},
+	}
+}
+
+type listOptions struct {
+	format string
+	quiet  bool
+}
+
+func (p *program) list(o listOptions) error {
+	all, err := p.loadAll()
+	if err != nil {
+		return err
+	}
+	return writeList(p.Out, all, o)
+}
+
+// loadAll returns all containers by name. One that can't be read is named on
+// standard error, and doesn't hide the others.
+func (p *program) loadAll() ([]stateView, error) {
+	dirs, err := statedir.ListDirs(p.globals.root)
+	if err != nil {
+		return nil, err
+	}
+	var all []stateView
+	for _, d := range dirs {
+		s, err := statedir.LoadState(d)
+		switch {
+		case errors.Is(err, errdefs.ErrNotExist): // being created or deleted
+		case err != nil:
+			fmt.Fprintf(p.Err, "load container %s: %v\n", d.ID(), err)
+		default:
+			all = append(all, viewOf(s))
+		}
+	}
+	return all, nil
+}
+
+func writeList(w io.Writer, all []stateView, o listOptions) error {
+	if o.quiet {
+		for _, s := range all {
+			fmt.Fprintln(w, s.ID)
+		}
+		return nil
+	}
+	if o.format == formatJSON {
+		return writeJSON(w, all)
+	}
+	t := newTable(w)
+	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
+	for _, s := range all {
+		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
+	}
+	return t.Flush()
+}

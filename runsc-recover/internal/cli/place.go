@@ -1,0 +1,138 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cleanup"
+	"runsc-recover/runsc-recover/internal/host/cgroup"
+)
+
+// place is where a container is made: a new state directory, or that of a
+// stopped container which is brought back from its store.
+type place struct {
+	id     string
+	bundle string
+	dir    statedir.Dir
+	lock   *statedir.Lock
+	// before is the state of the container that is brought back; nil for none.
+	before *statedir.State
+	// store is set when checkpoints outside the state directory are gone on
+	// from: they aren't this command's to remove.
+	store bool
+}
+
+// findPlace looks for the container that is to be brought back, if one is. Its
+// bundle is the one that it had, unless another is named.
+func (p *program) findPlace(o launchOptions) (*place, error) {
+	pl := &place{id: o.id, bundle: o.bundle, store: o.fromStore}
+	if !o.fromStore {
+		return pl, nil
+	}
+	dir, err := statedir.FindDir(p.globals.root, o.id)
+	if errors.Is(err, errdefs.ErrNotExist) {
+		return pl, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if pl.lock, err = dir.Lock(); err != nil {
+		return nil, err
+	}
+	pl.dir = dir
+	if pl.before, err = statedir.LoadState(dir); err == nil {
+		err = checkStopped(pl.before)
+	}
+	if err != nil {
+		pl.unlock()
+		return nil, err
+	}
+	if pl.bundle == "" {
+		pl.bundle = pl.before.Bundle
+	}
+	return pl, nil
+}
+
+func checkStopped(s *statedir.State) error {
+	if status := s.CurrentStatus(); status != statedir.StatusStopped {
+		return &errdefs.Error{Code: errdefs.CodeRunning, Message: fmt.Sprintf("container %s is %s", s.ID, status),
+			Next: "only one that has stopped can be brought back"}
+	}
+	return nil
+}
+
+// recoverConfig returns the configuration: the one that the container had, when it
+// is brought back.
+func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, error) {
+	if pl.before != nil {
+		return pl.before.Policy, checkDurable(pl.before.Policy)
+	}
+	config, err := config.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
+	if err != nil {
+		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
+	}
+	if !pl.store {
+		return config, nil
+	}
+	if err := checkDurable(config); err != nil {
+		return config, err
+	}
+	if id := statedir.ContainerDir(p.globals.root, pl.id); config.Store == "" || !HasStore(id, config) {
+		return config, errdefs.ErrNotExist // nor its checkpoints
+	}
+	return config, nil
+}
+
+func checkDurable(c config.Config) error {
+	if c.Durability == config.DurabilityDisk && c.Enabled {
+		return nil
+	}
+	return &errdefs.Error{Code: errdefs.CodeCheckpointMissing, Message: "the container's checkpoints are not kept on disk",
+		Next: "dev.runsc-recover.durability has to be disk before it runs"}
+}
+
+// take makes the place ready for a supervisor.
+func (pl *place) take(root string) (err error) {
+	if pl.before != nil {
+		if err := endSupervisor(pl.before); err != nil {
+			return err
+		}
+		return cleanup.Reset(pl.dir, pl.before)
+	}
+	pl.dir, pl.lock, err = statedir.MakeDir(root, pl.id)
+	return err
+}
+
+// leave removes what a creation that failed has left, and returns why it
+// failed. A container that was to be brought back is as it was before.
+func (pl *place) leave(why error) error {
+	state, err := statedir.LoadState(pl.dir)
+	if err != nil {
+		state = nil // it got no further
+	} else {
+		why = cgroup.ReadLimitHits(state.CgroupPaths).Explain(why)
+	}
+	if err := endSupervisor(state); err != nil {
+		return errors.Join(why, err)
+	}
+	if pl.before != nil {
+		if state == nil {
+			state = pl.before
+		}
+		return errors.Join(why, cleanup.Reset(pl.dir, state), pl.before.Save(pl.dir))
+	}
+	if state != nil && pl.store {
+		state.Policy.Store = ""
+	}
+	return errors.Join(why, cleanup.Cleanup(pl.dir, state))
+}
+
+func (pl *place) unlock() {
+	if pl.lock != nil {
+		pl.lock.Unlock()
+	}
+}

@@ -1,0 +1,166 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/api"
+)
+
+func (p *program) psCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "ps",
+		Usage:     "list the processes of a container",
+		ArgsUsage: "<container-id> [ps options]",
+		Description: `Lists the container's processes. Without ps options the table shows the processes
+inside, with the pids that they see themselves. With ps options the host's ps is
+asked about the host processes that the container consists of: its supervisor,
+and gVisor's sandbox and gofer. --format json prints the pids of the latter.
+
+EXAMPLES:
+   # runsc-recover ps web
+   # runsc-recover ps web -o pid,rss,comm
+   # runsc-recover ps --format json web` + exitHelp,
+		Flags:        []cli.Flag{formatFlag()},
+		BashComplete: p.completeIDs,
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, -1); err != nil {
+				return err
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return err
+			}
+			return p.ps(c.Context, psOptions{id: c.Args().First(), format: format, psArgs: psArgs(c.Args().Tail())})
+		},
+	}
+}
+
+// psArgs splits a single word: engines hand all of ps's options down as one,
+// which may be empty.
+func psArgs(args []string) []string {
+	if len(args) == 1 {
+		return strings.Fields(args[0])
+	}
+	return args
+}
+
+type psOptions struct {
+	id     string
+	format string
+	psArgs []string
+}
+
+func (p *program) ps(ctx context.Context, o psOptions) error {
+	ct, err := openContainer(p.globals.root, o.id)
+	if err != nil {
+		return err
+	}
+	switch {
+	case o.format == formatJSON:
+		return writeJSON(p.Out, hostPids(ct.state))
+	case len(o.psArgs) > 0:
+		return writeHostPS(ctx, p.Out, hostPids(ct.state), o.psArgs)
+	case ct.state.CurrentStatus() == statedir.StatusStopped:
+		return writeProcesses(p.Out, nil)
+	}
+	ps, err := ask(ctx, ct.client.Processes)
+	if err != nil && !isStopped(err) {
+		return err
+	}
+	return writeProcesses(p.Out, ps)
+}
+
+// hostPids are the host processes of the container, nil for a stopped one.
+func hostPids(s *statedir.State) []int {
+	if s.CurrentStatus() == statedir.StatusStopped {
+		return nil
+	}
+	pids := []int{s.Supervisor.Pid}
+	for _, g := range s.Generations {
+		for _, pr := range g.Processes {
+			if pr.Alive() && !slices.Contains(pids, pr.Pid) {
+				pids = append(pids, pr.Pid)
+			}
+		}
+	}
+	return pids
+}
+
+// writeProcesses prints the columns of ps -ef.
+func writeProcesses(w io.Writer, ps []api.Process) error {
+	b := new(bytes.Buffer)
+	fmt.Fprintf(b, "%-8s %7s %7s  C %5s %-8s %8s CMD\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME")
+	for _, pr := range ps {
+		fmt.Fprintf(b, "%-8s %7d %7d  0 %5s %-8s %8s %s\n", userName(pr.UID), pr.PID, pr.PPID, column(pr.STime), column(pr.TTY), column(pr.Time), column(pr.Cmd))
+	}
+	_, err := w.Write(b.Bytes())
+	return err
+}
+
+// column is a field that can be told from its neighbours, so never empty.
+func column(s string) string {
+	if s == "" {
+		return "?"
+	}
+	return printable(s)
+}
+
+// printable keeps what comes out of a sandbox from driving the terminal.
+func printable(s string) string {
+	q := strconv.Quote(s)
+	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+}
+
+// writeHostPS prints the lines of the host's ps that are about pids.
+func writeHostPS(ctx context.Context, w io.Writer, pids []int, args []string) error {
+	out, err := exec.CommandContext(ctx, "ps", args...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("run ps: %w: %s", err, bytes.TrimSpace(out))
+	}
+	text, err := filterPS(string(out), pids)
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, text)
+	return err
+}
+
+// filterPS keeps ps's header and the lines whose PID is one of pids.
+func filterPS(out string, pids []int) (string, error) {
+	header, body, _ := strings.Cut(out, "\n")
+	column := slices.Index(strings.Fields(header), "PID")
+	if column < 0 {
+		return "", errdefs.Errorf(errdefs.CodeRequest, "couldn't find PID field in ps output")
+	}
+	var kept strings.Builder
+	kept.WriteString(header + "\n")
+	for line := range strings.Lines(body) {
+		fields := strings.Fields(line)
+		if len(fields) == 0 {
+			continue
+		}
+		if column >= len(fields) {
+			return "", errors.New("parse ps output: line without a pid")
+		}
+		pid, err := strconv.Atoi(fields[column])
+		if err != nil {
+			return "", fmt.Errorf("parse ps output: %w", err)
+		}
+		if slices.Contains(pids, pid) {
+			kept.WriteString(line)
+		}
+	}
+	return kept.String(), nil
+}

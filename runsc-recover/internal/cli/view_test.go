@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/test/expect"
+)
+
+func parseGlobals(args []string) (g globals, err error) {
+	app := &cli.App{Flags: globalFlags(), Action: func(c *cli.Context) error {
+		g, err = globalsOf(c)
+		return nil
+	}}
+	return g, errors.Join(app.Run(append([]string{"rr"}, args...)), err)
+}
+
+func someEpisodes() []api.Episode {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	return []api.Episode{
+		{
+			Episode: 1, Kind: "reported", Code: 7, Message: "bad batch\x1b[31m\n", Key: "00000000deadbeef", PID: 5, TID: 6, Program: "ledger",
+			FaultIP: "0x0", FaultAddr: "0x0", FailedAt: at, EndedAt: at.Add(3 * time.Second), Outcome: "recovered",
+			Reasons: []string{"outlived the failure point"},
+			Attempts: []api.Attempt{
+				{Attempt: 1, Level: 1, CheckpointSeq: 9, Outcome: "coinciding", Reasons: []string{"newest before the failure"}, FailedAt: at, StopMS: 0.25, RestoreMS: 190.5, Standby: "warm", InterruptMS: 1.75},
+				{Attempt: 2, Level: 2, CheckpointSeq: 9, Outcome: "recovered", Reasons: []string{"newest is tried twice"}, FailedAt: at.Add(time.Second)},
+			},
+		},
+		{Episode: 2, Kind: "signal", Signal: 11, Key: "0000000000000001", Program: "ledger", FaultIP: "0x401000", FaultAddr: "0x8", FailedAt: at.Add(time.Minute), Outcome: "open", Attempts: []api.Attempt{}},
+	}
+}
+
+func someCheckpoints() []api.CheckpointEntry {
+	m := checkpoint.Manifest{
+		Version: 2, Seq: 8, Trigger: checkpoint.TriggerInterval, TakenAt: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), RunTime: 12345678 * time.Microsecond, Generation: 1,
+		Cost:  checkpoint.Cost{Stop: 100 * time.Microsecond, Kernel: 19 * time.Millisecond, Copy: 2 * time.Millisecond, Publish: time.Second},
+		Files: []checkpoint.FileInfo{{Name: checkpoint.FileKernel, Bytes: 300 << 10, Contents: 2 << 20, Hash: "0123456789abcdef"}, {Name: checkpoint.FilePageIndex, Bytes: 4 << 10, Hash: "fedcba9876543210"}},
+		Pages: checkpoint.Pages{Bytes: 200 << 20, Changed: 24 << 20, Stored: 20 << 20, Tracking: "contents"},
+	}
+	damaged := m
+	damaged.Seq, damaged.Parent, damaged.Trigger = 9, 8, checkpoint.TriggerProgram
+	return []api.CheckpointEntry{{Manifest: m, Reasons: []string{"newest", "spacing"}}, {Manifest: damaged, Error: "hash differs\x07"}}
+}
+
+func TestGoldenViews(t *testing.T) {
+	created := time.Date(2026, 1, 2, 3, 4, 5, 6000, time.UTC)
+	states := []stateView{
+		{Version: "1.2.0", ID: "web", Pid: 4242, Status: statedir.StatusRunning, Bundle: "/bundles/web", Rootfs: "/bundles/web/rootfs", Created: created, Annotations: map[string]string{"a": "b"}, Owner: "root",
+			Standby: &statedir.Standby{Kind: "warm", Since: created, Generation: 2, Reason: "as configured"}},
+		{Version: "1.2.0", ID: "a-rather-long-container-id", Status: statedir.StatusStopped, Bundle: "/b", Rootfs: "/b/r", Created: created, Owner: "#1234"},
+	}
+	processes := []api.Process{{PID: 1, UID: 0, TTY: "?", STime: "03:04", Time: "20ms", Cmd: "sh"}, {PID: 23, PPID: 1, UID: 4000000, TTY: "", STime: "03:05", Time: "0s", Cmd: "x\x1b[2J"}}
+	for name, write := range map[string]func(b *bytes.Buffer) error{
+		"list.txt":           func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatTable}) },
+		"list.json":          func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatJSON}) },
+		"list-quiet.txt":     func(b *bytes.Buffer) error { return writeList(b, states, listOptions{quiet: true}) },
+		"list-empty.json":    func(b *bytes.Buffer) error { return writeList(b, nil, listOptions{format: formatJSON}) },
+		"ps.txt":             func(b *bytes.Buffer) error { return writeProcesses(b, processes) },
+		"episodes.txt":       func(b *bytes.Buffer) error { return writeEpisodes(b, someEpisodes()) },
+		"episode.txt":        func(b *bytes.Buffer) error { return writeEpisodeDetails(b, someEpisodes()) },
+		"checkpoints.txt":    func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), formatTable) },
+		"checkpoint.txt":     func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[0], formatTable) },
+		"checkpoint-bad.txt": func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[1], formatTable) },
+		"checkpoints.json":   func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), formatJSON) },
+		"events.json": func(b *bytes.Buffer) error {
+			return writeJSON(b, event{Type: "stats", ID: "web", Data: statsView(api.Stats{CPUUsageNS: 1, CPUKernelNS: 2, CPUUserNS: 3, MemoryUsage: 4, MemoryLimit: 5, MemoryMax: 6, MemoryFailcnt: 7, PidsCurrent: 8, PidsLimit: 9})})
+		},
+		"spec.json": func(b *bytes.Buffer) error { return writeJSON(b, exampleSpec(false)) },
+		"features.json": func(b *bytes.Buffer) error {
+			f := Options{Tracking: func(config.Tracking) string { return "" }}.describeFeatures(config.Config{})
+			f.Annotations = nil
+			return writeJSON(b, f)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var b bytes.Buffer
+			if err := write(&b); err != nil {
+				t.Fatal(err)
+			}
+			expect.Golden(t, name, b.String())
+		})
+	}
+}
+
+func TestGoldenHelp(t *testing.T) {
+	for name, args := range map[string][]string{
+		"help-kill.txt":     {"kill", "--help"},
+		"help-run.txt":      {"run", "--help"},
+		"help-episodes.txt": {"episodes", "show", "--help"},
+	} {
+		got := commandWith(t, "", args...)
+		if got.status != 0 || got.errout != "" {
+			t.Errorf("%q: %+v", args, got)
+		}
+		expect.Golden(t, name, got.out)
+	}
+}
+
+// TestEveryCommandIsDocumented asks for what a manual page holds.
+func TestEveryCommandIsDocumented(t *testing.T) {
+	var check func(prefix string, all []*cli.Command)
+	check = func(prefix string, all []*cli.Command) {
+		for _, c := range all {
+			name := prefix + c.Name
+			if c.Hidden {
+				continue
+			}
+			if len(c.Subcommands) > 0 {
+				check(name+" ", c.Subcommands)
+				continue
+			}
+			for _, want := range []string{"EXAMPLE", "EXIT STATUS", name} {
+				if !strings.Contains(c.Description, want) {
+					t.Errorf("%s: description lacks %q", name, want)
+				}
+			}
+			for line := range strings.Lines(c.Description) {
+				if len(line) > 86 {
+					t.Errorf("%s: line of %d characters: %s", name, len(line), line)
+				}
+			}
+		}
+	}
+	check("", newApp(Options{}, &reporter{}).Commands)
+}
+
+// TestStateAndList goes through a state directory.
+func TestStateAndList(t *testing.T) {
+	root := t.TempDir()
+	state := makeContainer(t, root, "web", statedir.StatusRunning, nil)
+	makeContainer(t, root, "db", statedir.StatusStopped, nil)
+	if err := os.Mkdir(root+"/half", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	got := command(t, root, "state", "web")
+	expect.Golden(t, "state.json", strings.ReplaceAll(got.out, strconv.Itoa(state.Supervisor.Pid), "PID"))
+	if got := command(t, root, "list", "-q"); got.out != "db\nweb\n" || got.errout != "" {
+		t.Errorf("list -q: %+v", got)
+	}
+	var views []stateView
+	if err := json.Unmarshal([]byte(command(t, root, "list", "--format=json").out), &views); err != nil || len(views) != 2 || views[0].Pid != 0 || views[1].Pid != state.Supervisor.Pid {
+		t.Errorf("list --format=json: %+v, %v", views, err)
+	}
+	if err := os.WriteFile(statedir.ContainerDir(root, "db").StateFile(), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := command(t, root, "list", "-q"); got.status != 0 || got.out != "web\n" || !strings.Contains(got.errout, "load container db") {
+		t.Errorf("list with a broken state: %+v", got)
+	}
+}
+
+func TestHostPids(t *testing.T) {
+	s := makeContainer(t, t.TempDir(), "web", statedir.StatusRunning, nil)
+	init, err := statedir.FindProcess(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gone := init
+	gone.StartTime++
+	s.Generations = []statedir.Generation{{Processes: []statedir.Process{gone, init}}, {Processes: []statedir.Process{init}}}
+	if got, want := hostPids(s), []int{s.Supervisor.Pid, 1}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	s.Status = statedir.StatusStopped
+	if got := hostPids(s); got != nil {
+		t.Errorf("stopped: %v", got)
+	}
+}
+
+func TestFilterPS(t *testing.T) {
+	const out = "  UID PID CMD\n    0   1 init\n    0  12 a b\n    0 112 c\n\n"
+	got, err := filterPS(out, []int{12})
+	if err != nil || got != "  UID PID CMD\n    0  12 a b\n" {
+		t.Errorf("%q, %v", got, err)
+	}
+	for _, bad := range []string{"", "CMD\n", "UID PID\n0 x\n", "UID PID\n0\n"} {
+		if got, err := filterPS(bad, nil); err == nil {
+			t.Errorf("%q: %q", bad, got)
+		}
+	}
+}
+
+func TestStreamEvents(t *testing.T) {
+	over := &api.Error{Code: errdefs.CodeSupervisorGone}
+	failure := errors.New("no cgroup")
+	for _, c := range []struct {
+		name  string
+		stats []error  // what asking for the figures ends with, in turn
+		kills []uint64 // what asking for the kills returns, in turn; the last one for good
+		want  []string
+		err   error
+	}{
+		{"ends with the container", []error{nil, nil, over}, []uint64{5}, []string{"stats", "stats"}, nil},
+		{"a kill", []error{nil, nil, over}, []uint64{5, 6}, []string{"stats", "stats", "oom"}, nil},
+		{"the kill that ended it", []error{nil, over}, []uint64{0, 1}, []string{"stats", "oom"}, nil},
+		{"over before it began", []error{over}, []uint64{3}, nil, nil},
+		{"no figures", []error{failure}, []uint64{0}, nil, failure},
+	} {
+		var out bytes.Buffer
+		turn, asked := 0, 0
+		s := eventStream{
+			eventsOptions: eventsOptions{id: "web", interval: time.Millisecond},
+			out:           json.NewEncoder(&out),
+			stats: func(context.Context) (api.Stats, error) {
+				turn++
+				return api.Stats{}, c.stats[turn-1]
+			},
+			oomKills: func() uint64 {
+				asked++
+				// Only once all figures but the last were written.
+				if asked > 1 && turn < len(c.stats) {
+					return c.kills[0]
+				}
+				return c.kills[min(asked, len(c.kills))-1]
+			},
+		}
+		if err := s.run(t.Context()); !errors.Is(err, c.err) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if got := eventTypes(&out); !slices.Equal(got, c.want) {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+func eventTypes(in *bytes.Buffer) []string {
+	var types []string
+	for d := json.NewDecoder(in); ; {
+		var e event
+		if d.Decode(&e) != nil {
+			return types
+		}
+		types = append(types, e.Type)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh"} {
+		got := commandWith(t, "", "completion", shell)
+		if got.status != 0 || !strings.Contains(got.out, "--generate-bash-completion") {
+			t.Errorf("%s: %+v", shell, got)
+		}
+	}
+	check := exec.Command("bash", "-n")
+	check.Stdin = strings.NewReader(bashCompletion)
+	if out, err := check.CombinedOutput(); err != nil {
+		t.Errorf("bash: %v: %s", err, out)
+	}
+	root := t.TempDir()
+	makeContainer(t, root, "web", statedir.StatusStopped, nil)
+	if got := command(t, root, "kill", "--generate-bash-completion"); !slices.Contains(strings.Fields(got.out), "web") {
+		t.Errorf("ids: %+v", got)
+	}
+	// The library looks at the process's own arguments, too.
+	args := os.Args
+	defer func() { os.Args = args }()
+	os.Args = []string{"runsc-recover", "--generate-bash-completion"}
+	if got := commandWith(t, "", "--generate-bash-completion"); !strings.Contains(got.out, "checkpoints") || strings.Contains(got.out, "exec-wait") {
+		t.Errorf("commands: %+v", got)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	got := commandWith(t, "", "--version")
+	lines := strings.Split(strings.TrimSpace(got.out), "\n")
+	for i, prefix := range []string{"runc version ", "runsc-recover version ", "commit: ", "gvisor: ", "spec: 1.", "go: go1."} {
+		if i >= len(lines) || !strings.HasPrefix(lines[i], prefix) {
+			t.Errorf("line %d of %q doesn't begin with %q", i, got.out, prefix)
+		}
+	}
+}
+
+func TestSpecCommand(t *testing.T) {
+	dir := t.TempDir()
+	if got := commandWith(t, "", "spec", "--bundle", dir); got.status != 0 {
+		t.Fatalf("%+v", got)
+	}
+	b, err := os.ReadFile(dir + "/config.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := oci.ParseSpec(b); err != nil {
+		t.Errorf("its own spec is refused: %v", err)
+	}
+	if got := commandWith(t, "", "spec", "--bundle", dir); got.status != 1 || !strings.Contains(got.errout, "exists, remove it first") {
+		t.Errorf("second: %+v", got)
+	}
+}

@@ -1,0 +1,77 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/api"
+)
+
+// statusUnknown is the status of a container whose supervisor was killed: no
+// better one is known than that of a process killed with SIGKILL.
+const statusUnknown = statusSignal + 9
+
+func (p *program) waitCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "wait",
+		Usage:     "wait until a container is over",
+		ArgsUsage: "<container-id>",
+		Description: `Waits until the container is over, rollbacks included, and exits with its status.
+
+EXAMPLE:
+   # runsc-recover wait web; echo $?
+
+EXIT STATUS:
+   The container's: 128+n when signal n ended it, 137 when its supervisor was
+   killed. 1 when there is no such container.`,
+		Flags:        []cli.Flag{formatFlag()},
+		BashComplete: p.completeIDs,
+		Action: func(c *cli.Context) error {
+			if err := needArgs(c, 1, 1); err != nil {
+				return err
+			}
+			format, err := formatOf(c)
+			if err != nil {
+				return err
+			}
+			return p.wait(c.Context, c.Args().First(), format)
+		},
+	}
+}
+
+func (p *program) wait(ctx context.Context, id, format string) error {
+	ct, err := openContainer(p.globals.root, id)
+	if err != nil {
+		return err
+	}
+	exit, err := ct.wait(ctx)
+	if err != nil {
+		return err
+	}
+	if format == formatJSON {
+		if err := writeJSON(p.Out, exit); err != nil {
+			return err
+		}
+	}
+	return exitStatus(exit.Status)
+}
+
+// wait returns how the container ended, once it has.
+func (ct *container) wait(ctx context.Context) (api.ExitStatus, error) {
+	exit, err := ct.client.Wait(ctx)
+	if errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
+		return exit, err
+	}
+	// It may have ended between our reading of the state and the question.
+	state, err := statedir.LoadState(ct.dir)
+	if err != nil {
+		return api.ExitStatus{}, err
+	}
+	if state.Exit == nil {
+		return api.ExitStatus{Status: statusUnknown}, nil
+	}
+	return api.ExitStatus{Status: state.Exit.Status, At: state.Exit.At}, nil
+}
