@@ -36,10 +36,6 @@ type EndEpisode struct {
 	Reasons []string
 }
 
-// Stop cuts the failing sandbox off from the world, in a way that leaves
-// Refuse possible. It is answered by Stopped, also when the sandbox is gone.
-type Stop struct{}
-
 // Restore makes a copy from a checkpoint and holds it. It is answered by Ready
 // or RestoreFailed.
 type Restore struct {
@@ -102,7 +98,6 @@ func (BeginEpisode) action() {}
 func (BeginAttempt) action() {}
 func (EndAttempt) action()   {}
 func (EndEpisode) action()   {}
-func (Stop) action()         {}
 func (Restore) action()      {}
 func (Release) action()      {}
 func (Refuse) action()       {}

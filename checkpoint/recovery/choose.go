@@ -19,8 +19,8 @@ type Candidate struct {
 	Unusable string
 }
 
-// LadderInput is what Choose decides on.
-type LadderInput struct {
+// EscalationInput is what Choose decides on.
+type ChoiceInput struct {
 	// Candidates are the checkpoints before the failure, oldest first.
 	Candidates []Candidate
 	// Tries counts the attempts made against this failure before.
@@ -43,7 +43,7 @@ type Choice struct {
 // oldest. One that can't be used is passed over for the next older one, and at
 // the old end for the next newer one. It is false when none can be used, with
 // the reasons in the Choice.
-func Choose(in LadderInput) (Choice, bool) {
+func Choose(in ChoiceInput) (Choice, bool) {
 	n := len(in.Candidates)
 	if n == 0 {
 		return Choice{Reasons: []string{"there is no checkpoint to go back to"}}, false
@@ -69,7 +69,7 @@ func Choose(in LadderInput) (Choice, bool) {
 }
 
 // holds reports whether a standby makes c the choice.
-func (in LadderInput) holds(c Candidate) bool {
+func (in ChoiceInput) holds(c Candidate) bool {
 	newest := in.Candidates[len(in.Candidates)-1]
 	return in.Tries == 0 && c.Seq == in.Held && c.Unusable == "" && newest.RunTime-c.RunTime <= in.MaxLag
 }

@@ -11,10 +11,10 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// TestChooseGolden writes down the choice for each of many tries, from ladders
+// TestChooseGolden writes down the choice for each of many tries, from escalations
 // of different lengths and states.
 func TestChooseGolden(t *testing.T) {
-	ladder := func(n int, unusable ...checkpoint.Seq) []Candidate {
+	escalation := func(n int, unusable ...checkpoint.Seq) []Candidate {
 		var out []Candidate
 		for i := range n {
 			out = append(out, Candidate{Seq: checkpoint.Seq(i + 1)})
@@ -26,17 +26,17 @@ func TestChooseGolden(t *testing.T) {
 	}
 	for name, candidates := range map[string][]Candidate{
 		"none":           nil,
-		"one":            ladder(1),
-		"two":            ladder(2),
-		"twenty":         ladder(20),
-		"newest-damaged": ladder(6, 6, 5),
-		"oldest-damaged": ladder(6, 1, 2, 3),
-		"all-damaged":    ladder(2, 1, 2),
+		"one":            escalation(1),
+		"two":            escalation(2),
+		"twenty":         escalation(20),
+		"newest-damaged": escalation(6, 6, 5),
+		"oldest-damaged": escalation(6, 1, 2, 3),
+		"all-damaged":    escalation(2, 1, 2),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var out strings.Builder
 			for tries := range 9 {
-				c, ok := Choose(LadderInput{Candidates: candidates, Tries: tries})
+				c, ok := Choose(ChoiceInput{Candidates: candidates, Tries: tries})
 				if !ok && c.Seq != 0 || len(c.Reasons) == 0 {
 					t.Errorf("after %d tries: %+v, %v", tries, c, ok)
 				}
@@ -48,7 +48,7 @@ func TestChooseGolden(t *testing.T) {
 }
 
 func TestChooseAfterVeryManyTries(t *testing.T) {
-	c, ok := Choose(LadderInput{Candidates: []Candidate{{Seq: 3}, {Seq: 4}}, Tries: 1 << 40})
+	c, ok := Choose(ChoiceInput{Candidates: []Candidate{{Seq: 3}, {Seq: 4}}, Tries: 1 << 40})
 	if !ok || c.Seq != 3 {
 		t.Errorf("got %+v, %v", c, ok)
 	}
@@ -69,12 +69,12 @@ func TestChooseWhatAStandbyHolds(t *testing.T) {
 		{"just not too old", 0, 4, 2 * time.Second, false, 4, "the standby holds it, 2s before the newest"},
 		{"too old", 0, 4, 2*time.Second - 1, false, 5, "the newest before the failure"},
 		{"the second attempt", 1, 4, time.Hour, false, 5, "the newest before the failure, once more"},
-		{"not on the line", 0, 9, time.Hour, false, 5, "the newest before the failure"},
+		{"not on the lineage", 0, 9, time.Hour, false, 5, "the newest before the failure"},
 		{"unusable", 0, 4, time.Hour, true, 5, "the newest before the failure"},
 		{"behind one that was asked for", 0, 3, time.Hour, false, 5, "the newest before the failure"},
 		{"the one that was asked for", 0, 4, time.Hour, false, 4, "the standby holds it, 2s before the newest"},
 	} {
-		in := LadderInput{Candidates: slices.Clone(candidates), Tries: tc.tries, Held: tc.held, MaxLag: tc.lag}
+		in := ChoiceInput{Candidates: slices.Clone(candidates), Tries: tc.tries, Held: tc.held, MaxLag: tc.lag}
 		if tc.broken {
 			in.Candidates[1].Unusable = "damaged"
 		}

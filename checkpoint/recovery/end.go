@@ -75,8 +75,8 @@ func restarted(m *machine, _ Restarted) {
 	if !m.s.Restarting {
 		return
 	}
-	m.removeAbandoned(append(seqs(m.s.Line), m.s.Abandoned...)...)
-	m.s.Line, m.s.Abandoned = nil, nil
+	m.removeOrphaned(append(seqs(m.s.Lineage), m.s.Orphaned...)...)
+	m.s.Lineage, m.s.Orphaned = nil, nil
 	m.s.Restarting, m.s.RateSpent = false, false
 	m.s.Phase = Running
 }
@@ -115,7 +115,7 @@ func operatorFail(m *machine, _ OperatorFail) {
 	switch {
 	case !m.cfg.Enabled:
 		m.reject("recovery is not enabled")
-	case len(m.s.Line) == 0:
+	case len(m.s.Lineage) == 0:
 		m.reject("there is no checkpoint to go back to")
 	default:
 		m.do(Fail{})

@@ -37,7 +37,7 @@ func (m *machine) begin(f Failure, now time.Time, gone bool) {
 		return
 	}
 	m.s.Recent = append(m.s.Recent, now)
-	m.climb(now)
+	m.escalate(now)
 }
 
 func (m *machine) roomForEpisode(now time.Time) bool {
@@ -45,7 +45,7 @@ func (m *machine) roomForEpisode(now time.Time) bool {
 	return len(m.s.Recent) < m.cfg.MaxRate
 }
 
-// A failure in probation ends the attempt and climbs a ladder.
+// A failure in probation ends the attempt and climbs an escalation.
 
 func failAgain(m *machine, e Failed)     { m.again(e.Failure, e.Now, false) }
 func dieAgain(m *machine, e SandboxDied) { m.again(e.failure(), e.Now, true) }
@@ -62,15 +62,15 @@ func (m *machine) again(f Failure, now time.Time, gone bool) {
 	}
 	m.s.Episode.Latest, m.s.Episode.Gone = f, gone
 	m.do(CancelTimer{}, m.compare(f))
-	m.climb(now)
+	m.escalate(now)
 }
 
 // compare ends the attempt by a failure inside probation, and keeps or drops
-// the failure identity's ladder accordingly.
+// the failure identity's escalation accordingly.
 func (m *machine) compare(f Failure) EndAttempt {
-	l := m.s.Episode.ladder(f.Key)
+	l := m.s.Episode.escalation(f.Key)
 	if l == nil || f.RunTime > l.FailurePoint+m.cfg.Grace {
-		m.s.Episode.dropLadder(f.Key)
+		m.s.Episode.dropEscalation(f.Key)
 		return EndAttempt{OutcomeDifferent, []string{fmt.Sprintf("another failure inside probation: %v", f)}}
 	}
 	why := fmt.Sprintf("the same failure, %v into the run; it was seen at %v and the grace time is %v",
@@ -91,33 +91,39 @@ func (m *machine) refuseInProbation(f Failure, why string, gone bool) {
 }
 
 // climb begins the next attempt against the latest failure, or gives up.
-func (m *machine) climb(now time.Time) {
+func (m *machine) escalate(now time.Time) {
 	ep := m.s.Episode
-	l := ep.ladder(ep.Latest.Key)
+	l := ep.escalation(ep.Latest.Key)
 	if l == nil {
-		ep.Ladders = append(ep.Ladders, Ladder{
+		ep.Escalations = append(ep.Escalations, Escalation{
 			Key:          ep.Latest.Key,
-			Candidates:   slices.Clone(m.s.Line),
+			Candidates:   slices.Clone(m.s.Lineage),
 			FailurePoint: ep.Latest.RunTime,
 		})
-		l = &ep.Ladders[len(ep.Ladders)-1]
+		l = &ep.Escalations[len(ep.Escalations)-1]
 	}
 	l.Level++
+	m.try(l, now)
+}
+
+// try begins l's next attempt: a copy is made. The failing sandbox is stopped
+// and cut off already.
+func (m *machine) try(l *Escalation, now time.Time) {
 	if m.attempt(l, now) {
-		m.s.Phase = Stopping
-		m.do(Stop{})
+		m.s.Phase = Restoring
+		m.do(Restore{Seq: m.s.Episode.Attempt.Seq})
 	}
 }
 
 // attempt begins l's next try. It is false if there is none and the machine
 // gave up.
-func (m *machine) attempt(l *Ladder, now time.Time) bool {
+func (m *machine) attempt(l *Escalation, now time.Time) bool {
 	ep := m.s.Episode
 	if ep.Spent >= m.cfg.MaxAttempts {
 		m.giveUp(now, fmt.Sprintf("the budget of %d attempts is spent", m.cfg.MaxAttempts))
 		return false
 	}
-	c, ok := Choose(LadderInput{Candidates: l.candidates(), Tries: l.Tries, Held: m.held, MaxLag: m.cfg.StandbyLag})
+	c, ok := Choose(ChoiceInput{Candidates: l.candidates(), Tries: l.Tries, Held: m.held, MaxLag: m.cfg.StandbyLag})
 	if !ok {
 		m.giveUp(now, c.Reasons...)
 		return false
@@ -131,11 +137,6 @@ func (m *machine) attempt(l *Ladder, now time.Time) bool {
 
 // The copy is made.
 
-func stopped(m *machine, _ Stopped) {
-	m.s.Phase = Restoring
-	m.do(Restore{Seq: m.s.Episode.Attempt.Seq})
-}
-
 func ready(m *machine, _ Ready) {
 	ep := m.s.Episode
 	m.do(Release{
@@ -148,7 +149,7 @@ func ready(m *machine, _ Ready) {
 
 func released(m *machine, _ Released) {
 	ep := m.s.Episode
-	m.s.rewind(ep.Attempt, ep.ladder(ep.Latest.Key))
+	m.s.rewind(ep.Attempt, ep.escalation(ep.Latest.Key))
 	m.s.Phase = Probation
 	m.do(SetTimer{After: max(0, m.deadline()-ep.Attempt.RunTime)})
 }
@@ -156,15 +157,13 @@ func released(m *machine, _ Released) {
 // restoreFailed tries on at the same level: nobody was told anything.
 func restoreFailed(m *machine, e RestoreFailed) {
 	ep := m.s.Episode
-	l := ep.ladder(ep.Latest.Key)
+	l := ep.escalation(ep.Latest.Key)
 	m.do(EndAttempt{Outcome: OutcomeFailed, Reasons: []string{
 		fmt.Sprintf("no copy could be made from checkpoint %d: %s", ep.Attempt.Seq, e.Reason)}})
 	if e.Damaged {
 		m.passOver(ep.Attempt.Seq, e.Reason)
 	}
-	if m.attempt(l, e.Now) {
-		m.do(Restore{Seq: ep.Attempt.Seq})
-	}
+	m.try(l, e.Now)
 }
 
 // passOver makes the attempt under way one that costs nothing, since its
@@ -173,7 +172,7 @@ func (m *machine) passOver(seq checkpoint.Seq, why string) {
 	ep := m.s.Episode
 	m.s.markUnusable(seq, why)
 	ep.Spent--
-	ep.ladder(ep.Latest.Key).Tries--
+	ep.escalation(ep.Latest.Key).Tries--
 }
 
 // A copy was released before all of its checkpoint was loaded, and that is
@@ -187,16 +186,13 @@ func damagedInProbation(m *machine, e CopyDamaged) {
 	m.do(CancelTimer{}, EndAttempt{Outcome: OutcomeFailed, Reasons: []string{
 		fmt.Sprintf("checkpoint %d turned out to be damaged while the copy ran: %s", ep.Attempt.Seq, e.Reason)}})
 	m.passOver(ep.Attempt.Seq, e.Reason)
-	if m.attempt(ep.ladder(ep.Latest.Key), e.Now) {
-		m.s.Phase = Stopping
-		m.do(Stop{})
-	}
+	m.try(ep.escalation(ep.Latest.Key), e.Now)
 }
 
 // damagedAfterProbation is the death of a copy that had no checkpoint of its
 // own yet.
 func damagedAfterProbation(m *machine, e CopyDamaged) {
-	if slices.Contains(seqs(m.s.Line), e.Seq) {
+	if slices.Contains(seqs(m.s.Lineage), e.Seq) {
 		checkpointRemoved(m, CheckpointRemoved{Seq: e.Seq})
 		m.removeDamaged(e.Seq)
 	}
@@ -241,12 +237,12 @@ func exitInProbation(m *machine, e Exited) {
 	m.end(e.Status, why)
 }
 
-// recovered closes the episode and forgets what it abandoned.
+// recovered closes the episode and forgets what it orphaned.
 func (m *machine) recovered(why string) {
 	m.do(CancelTimer{}, EndAttempt{Outcome: OutcomeRecovered, Reasons: []string{why}})
 	m.do(EndEpisode{Outcome: OutcomeRecovered, Reasons: []string{why}})
-	m.removeAbandoned(m.s.Abandoned...)
-	m.s.Abandoned = nil
+	m.removeOrphaned(m.s.Orphaned...)
+	m.s.Orphaned = nil
 	m.s.Episode = nil
 	m.s.Phase = Running
 }
@@ -255,27 +251,27 @@ func (m *machine) recovered(why string) {
 // outlived.
 func (m *machine) deadline() time.Duration {
 	var d time.Duration
-	for _, l := range m.s.Episode.Ladders {
+	for _, l := range m.s.Episode.Escalations {
 		d = max(d, l.FailurePoint+m.cfg.Grace)
 	}
 	return d
 }
 
-// ladder returns the ladder of a failure identity, or nil.
-func (ep *Episode) ladder(key uint64) *Ladder {
-	for i := range ep.Ladders {
-		if ep.Ladders[i].Key == key {
-			return &ep.Ladders[i]
+// escalation returns the escalation of a failure identity, or nil.
+func (ep *Episode) escalation(key uint64) *Escalation {
+	for i := range ep.Escalations {
+		if ep.Escalations[i].Key == key {
+			return &ep.Escalations[i]
 		}
 	}
 	return nil
 }
 
-func (ep *Episode) dropLadder(key uint64) {
-	ep.Ladders = slices.DeleteFunc(ep.Ladders, func(l Ladder) bool { return l.Key == key })
+func (ep *Episode) dropEscalation(key uint64) {
+	ep.Escalations = slices.DeleteFunc(ep.Escalations, func(l Escalation) bool { return l.Key == key })
 }
 
-func (l *Ladder) candidates() []Candidate {
+func (l *Escalation) candidates() []Candidate {
 	out := make([]Candidate, 0, len(l.Candidates))
 	for _, p := range l.Candidates {
 		out = append(out, Candidate{Seq: p.Seq, RunTime: p.RunTime, Asked: p.Asked, Unusable: p.Unusable})
@@ -283,7 +279,7 @@ func (l *Ladder) candidates() []Candidate {
 	return out
 }
 
-func (l *Ladder) runTime(seq checkpoint.Seq) time.Duration {
+func (l *Escalation) runTime(seq checkpoint.Seq) time.Duration {
 	for _, p := range l.Candidates {
 		if p.Seq == seq {
 			return p.RunTime

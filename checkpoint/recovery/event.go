@@ -15,7 +15,6 @@ type eventKind int
 const (
 	kindFailed eventKind = iota
 	kindSandboxDied
-	kindStopped
 	kindReady
 	kindReleased
 	kindRestoreFailed
@@ -33,8 +32,8 @@ const (
 	kinds = int(kindCopyDamaged) + 1
 )
 
-// Failed: the program failed. The sandbox is stopped at the failure and waits
-// for Stop or Refuse.
+// Failed: the program failed. The sandbox is stopped at the failure, cut off
+// from the world, and waits for Refuse.
 type Failed struct {
 	Failure Failure
 	Now     time.Time
@@ -51,9 +50,6 @@ type SandboxDied struct {
 	Now         time.Time
 	Held        checkpoint.Seq // as in Failed
 }
-
-// Stopped answers Stop.
-type Stopped struct{}
 
 // Ready answers Restore: the copy is loaded and held.
 type Ready struct{}
@@ -89,7 +85,7 @@ type Shutdown struct {
 }
 
 // CheckpointTaken: a checkpoint of the running copy was published. One whose
-// sandbox failed or was replaced meanwhile is on no line: the engine removes it
+// sandbox failed or was replaced meanwhile is on no lineage: the engine removes it
 // and says nothing.
 type CheckpointTaken struct {
 	Seq     checkpoint.Seq
@@ -136,7 +132,6 @@ func held(e Event) checkpoint.Seq {
 
 func (Failed) kind() eventKind            { return kindFailed }
 func (SandboxDied) kind() eventKind       { return kindSandboxDied }
-func (Stopped) kind() eventKind           { return kindStopped }
 func (Ready) kind() eventKind             { return kindReady }
 func (Released) kind() eventKind          { return kindReleased }
 func (RestoreFailed) kind() eventKind     { return kindRestoreFailed }

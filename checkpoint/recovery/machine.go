@@ -24,17 +24,17 @@ func (m *machine) do(a ...Action) { m.out = append(m.out, a...) }
 
 // clone returns a State that shares nothing with s.
 func (s State) clone() State {
-	s.Line = slices.Clone(s.Line)
-	s.Abandoned = slices.Clone(s.Abandoned)
+	s.Lineage = slices.Clone(s.Lineage)
+	s.Orphaned = slices.Clone(s.Orphaned)
 	s.Recent = slices.Clone(s.Recent)
 	s.Restarts = slices.Clone(s.Restarts)
 	if s.Episode == nil {
 		return s
 	}
 	ep := *s.Episode
-	ep.Ladders = slices.Clone(ep.Ladders)
-	for i := range ep.Ladders {
-		ep.Ladders[i].Candidates = slices.Clone(ep.Ladders[i].Candidates)
+	ep.Escalations = slices.Clone(ep.Escalations)
+	for i := range ep.Escalations {
+		ep.Escalations[i].Candidates = slices.Clone(ep.Escalations[i].Candidates)
 	}
 	s.Episode = &ep
 	return s

@@ -1,37 +1,37 @@
 // Package recovery is the recovery state machine of one container: what to do
 // about a failure, as a pure function of the state so far and what happened.
 //
-//	Running ──failure──▶ Stopping ──stopped──▶ Restoring ──released──▶ Probation ──outlived──▶ Running
-//	                        ▲                                             │
-//	                        └────────────────── failure ◀─────────────────┘
+//	Running ──failure──▶ Restoring ──released──▶ Probation ──outlived──▶ Running
+//	                         ▲                       │
+//	                         └────── failure ◀───────┘
 //	Running, Probation ──budget spent──▶ Exhausted ──exited──▶ Ended, or ──restarted──▶ Running
 //
 // # Time
 //
-// Points in the program's life are run time: how long it ran along the line of
-// history that led there. A restore sets run time back to the checkpoint's, so
+// Points in the program's life are run time: how long it ran along the lineage
+// that led there. A restore sets run time back to the checkpoint's, so
 // the second copy's failure can be compared with the first one's, and a paused
 // container doesn't age. Wall time is used for the episode rate alone.
 //
-// # Lines of history
+// # Lineages
 //
-// The line is the sequence of checkpoints that led to the running copy. A
+// The lineage is the sequence of checkpoints that led to the running copy. A
 // restore cuts it off behind the checkpoint restored; what lay behind is
-// abandoned: it holds states that led to a failure. Abandoned checkpoints are
-// never chosen again except by a ladder that began when they were on the line,
+// orphaned: it holds states that led to a failure. Orphaned checkpoints are
+// never chosen again except by an escalation that began when they were on the lineage,
 // and they are removed when the episode ends as recovered.
 //
-// # Ladders
+// # Escalations
 //
-// Each failure identity met in an episode has a ladder of its own. Its
-// candidates are fixed when it begins: the line as it was then. A coinciding
-// failure climbs the same ladder, so that "an earlier checkpoint" is always
+// Each failure identity met in an episode has an escalation of its own. Its
+// candidates are fixed when it begins: the lineage as it was then. A coinciding
+// failure climbs the same escalation, so that "an earlier checkpoint" is always
 // earlier, and a checkpoint that a failing copy took during probation, which
 // may hold the cause of the failure, is never taken for an early one. A
-// different failure inside probation begins its own ladder, on the line as it
+// different failure inside probation begins its own escalation, on the lineage as it
 // is then, which includes what the copy took: going back to before the first
 // rollback would undo what got the copy past the first failure. All attempts
-// of an episode count against one budget, whatever their ladder.
+// of an episode count against one budget, whatever their escalation.
 //
 // Two failures coincide when their keys are equal and the second comes before
 // the copy has outlived the first one's failure point by the grace time.
@@ -39,7 +39,7 @@
 // # What the engine owes the machine
 //
 // The engine carries out actions in the order given. It passes events of one
-// generation at a time: those of the running copy, or, from Stop until
+// generation at a time: those of the running copy, or, from Restore until
 // Released, of the sandbox that failed, which stays stopped until then so that
 // it can still be refused. Released comes before any event of the copy. A copy
 // that dies before Released is RestoreFailed.
@@ -63,9 +63,7 @@ type Phase int
 const (
 	// Running: no episode is open.
 	Running Phase = iota
-	// Stopping: an episode is open, the failing sandbox is being cut off.
-	Stopping
-	// Restoring: the copy is being made, loaded and released.
+	// Restoring: an episode is open, the copy is being made, loaded and released.
 	Restoring
 	// Probation: the copy runs, and has not yet outlived the failure.
 	Probation
@@ -86,8 +84,6 @@ func (p Phase) String() string {
 	switch p {
 	case Running:
 		return "running"
-	case Stopping:
-		return "stopping"
 	case Restoring:
 		return "restoring"
 	case Probation:
@@ -134,10 +130,10 @@ type Point struct {
 	Unusable string `json:"unusable,omitempty"`
 }
 
-// Ladder is the escalation for one failure identity.
-type Ladder struct {
+// Escalation is the escalation for one failure identity.
+type Escalation struct {
 	Key uint64 `json:"key"`
-	// Candidates is the line as it was when the ladder began, oldest first.
+	// Candidates is the lineage as it was when the escalation began, oldest first.
 	Candidates []Point `json:"candidates"`
 	Tries      int     `json:"tries"` // attempts made
 	Level      int     `json:"level"` // of the last attempt, 1 = mildest
@@ -163,9 +159,9 @@ type Episode struct {
 	Latest Failure `json:"latest"`
 	// Gone is set when the sandbox that failed last no longer exists, so that
 	// it can't be refused.
-	Gone    bool     `json:"gone"`
-	Ladders []Ladder `json:"ladders"`
-	Attempt Attempt  `json:"attempt"`
+	Gone        bool         `json:"gone"`
+	Escalations []Escalation `json:"escalations"`
+	Attempt     Attempt      `json:"attempt"`
 	// Spent counts attempts against the budget.
 	Spent int `json:"spent"`
 }
@@ -174,11 +170,11 @@ type Episode struct {
 // has just begun to run. Step never changes a State that it was given.
 type State struct {
 	Phase Phase `json:"phase"`
-	// Line is the running copy's line of history, oldest first.
-	Line []Point `json:"line"`
-	// Abandoned are checkpoints that still exist and are not on the line.
-	Abandoned []checkpoint.Seq `json:"abandoned"`
-	// Episode is the open episode: in Stopping, Restoring and Probation alone.
+	// Line is the running copy's lineage, oldest first.
+	Lineage []Point `json:"lineage"`
+	// Orphaned are checkpoints that still exist and are not on the lineage.
+	Orphaned []checkpoint.Seq `json:"orphaned"`
+	// Episode is the open episode: in Restoring and Probation alone.
 	Episode *Episode `json:"episode,omitempty"`
 	// Episodes counts the episodes so far.
 	Episodes int `json:"episodes"`
@@ -203,7 +199,7 @@ func (s State) Pinned() map[checkpoint.Seq]bool {
 	if s.Episode == nil {
 		return pinned
 	}
-	for _, l := range s.Episode.Ladders {
+	for _, l := range s.Episode.Escalations {
 		for _, c := range l.Candidates {
 			pinned[c.Seq] = true
 		}
@@ -211,13 +207,13 @@ func (s State) Pinned() map[checkpoint.Seq]bool {
 	return pinned
 }
 
-// Head returns the newest checkpoint on the line: the Parent of the next one
+// Head returns the newest checkpoint on the lineage: the Parent of the next one
 // to be taken. It is 0 when there is none.
 func (s State) Head() checkpoint.Seq {
-	if len(s.Line) == 0 {
+	if len(s.Lineage) == 0 {
 		return 0
 	}
-	return s.Line[len(s.Line)-1].Seq
+	return s.Lineage[len(s.Lineage)-1].Seq
 }
 
 // Step answers an event: the state that follows and what the engine does, in

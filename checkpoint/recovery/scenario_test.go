@@ -171,8 +171,6 @@ func parseEvent(t *testing.T, name string, args map[string]string) Event {
 		return failed(failure.Operator)
 	case "sandbox-dies":
 		return SandboxDied{OutOfMemory: args["oom"] == "true", RunTime: duration("t"), Now: now}
-	case "stopped":
-		return Stopped{}
 	case "ready":
 		return Ready{}
 	case "released":

@@ -20,7 +20,7 @@ func allEvents() []Event {
 	now := time.Unix(1700000000, 0).UTC()
 	f := Failure{Kind: failure.Signal, Key: 7, Signo: 11, RunTime: 10 * time.Second}
 	return []Event{
-		Failed{Failure: f, Now: now}, SandboxDied{RunTime: 10 * time.Second, Now: now}, Stopped{}, Ready{}, Released{},
+		Failed{Failure: f, Now: now}, SandboxDied{RunTime: 10 * time.Second, Now: now}, Ready{}, Released{},
 		RestoreFailed{Reason: "r", Now: now}, Resolved{}, Tick{RunTime: time.Hour}, Exited{Status: 3},
 		Shutdown{Status: 137}, CheckpointTaken{Seq: 9, RunTime: 9 * time.Second}, CheckpointRemoved{Seq: 1},
 		OperatorFail{}, Restarted{}, RestartFailed{Reason: "r"},
@@ -33,8 +33,7 @@ func allEvents() []Event {
 func situations(t *testing.T) map[string]State {
 	events := allEvents()
 	begun := []Event{CheckpointTaken{Seq: 1, RunTime: 1}, CheckpointTaken{Seq: 2, RunTime: 2}}
-	stopping := append(slices.Clone(begun), events[kindFailed])
-	restoring := append(slices.Clone(stopping), Stopped{})
+	restoring := append(slices.Clone(begun), events[kindFailed])
 	probation := append(slices.Clone(restoring), Ready{}, Released{})
 	again := append(slices.Clone(probation), events[kindFailed])
 	reach := func(cfg config.Config, events []Event, phase Phase) State {
@@ -51,7 +50,6 @@ func situations(t *testing.T) map[string]State {
 	afresh := configOf(t, map[string]string{"max-attempts": "1", "exhausted": "restart"})
 	return map[string]State{
 		"running":    reach(once, begun, Running),
-		"stopping":   reach(once, stopping, Stopping),
 		"restoring":  reach(once, restoring, Restoring),
 		"probation":  reach(once, probation, Probation),
 		"exhausted":  reach(once, again, Exhausted),
@@ -69,7 +67,7 @@ func TestAllPairs(t *testing.T) {
 		t.Fatal("an event or a phase is missing here")
 	}
 	var out strings.Builder
-	for _, name := range []string{"running", "stopping", "restoring", "probation", "exhausted", "restarting", "ended"} {
+	for _, name := range []string{"running", "restoring", "probation", "exhausted", "restarting", "ended"} {
 		for i, e := range allEvents() {
 			if e.kind() != eventKind(i) {
 				t.Fatalf("%T is out of order", e)
@@ -107,7 +105,7 @@ func checkedStep(t *testing.T, cfg config.Config, s State, e Event) (State, []Ac
 
 // unsound says what is wrong with a state; empty if nothing is.
 func unsound(cfg config.Config, s State) string {
-	open := s.Phase == Stopping || s.Phase == Restoring || s.Phase == Probation
+	open := s.Phase == Restoring || s.Phase == Probation
 	switch {
 	case open != (s.Episode != nil):
 		return "an episode is open exactly while a recovery is under way"
@@ -115,12 +113,12 @@ func unsound(cfg config.Config, s State) string {
 		return "a flag of Exhausted outlives it"
 	case len(s.Recent) > cfg.MaxRate || len(s.Restarts) > cfg.MaxRate:
 		return "the times kept are more than the rate"
-	case !slices.IsSortedFunc(s.Line, func(a, b Point) int { return int(a.Seq) - int(b.Seq) }):
-		return "the line isn't in order"
+	case !slices.IsSortedFunc(s.Lineage, func(a, b Point) int { return int(a.Seq) - int(b.Seq) }):
+		return "the lineage isn't in order"
 	}
-	for _, p := range s.Line {
-		if slices.Contains(s.Abandoned, p.Seq) {
-			return "a checkpoint is on the line and abandoned"
+	for _, p := range s.Lineage {
+		if slices.Contains(s.Orphaned, p.Seq) {
+			return "a checkpoint is on the lineage and orphaned"
 		}
 	}
 	if s.Episode == nil {
@@ -250,8 +248,8 @@ func TestResumeFollowsParents(t *testing.T) {
 	}
 	s := Resume(manifests, 6)
 	want := State{
-		Line:      []Point{{Seq: 1}, {Seq: 5, RunTime: time.Second}, {Seq: 6}},
-		Abandoned: []checkpoint.Seq{3, 4, 8, 9},
+		Lineage:  []Point{{Seq: 1}, {Seq: 5, RunTime: time.Second}, {Seq: 6}},
+		Orphaned: []checkpoint.Seq{3, 4, 8, 9},
 	}
 	if !reflect.DeepEqual(s, want) {
 		t.Errorf("got %+v, want %+v", s, want)
@@ -270,8 +268,8 @@ func TestStandbyIsPreferredOnce(t *testing.T) {
 	var chosen []checkpoint.Seq
 	for _, e := range []Event{
 		CheckpointTaken{Seq: 1, RunTime: 1 * time.Second}, CheckpointTaken{Seq: 2, RunTime: 2 * time.Second},
-		Failed{Failure: f, Held: 1}, Stopped{}, Ready{}, Released{},
-		Failed{Failure: f, Held: 1}, Stopped{}, Ready{}, Released{},
+		Failed{Failure: f, Held: 1}, Ready{}, Released{},
+		Failed{Failure: f, Held: 1}, Ready{}, Released{},
 		SandboxDied{RunTime: 3 * time.Second, Held: 1},
 	} {
 		var actions []Action

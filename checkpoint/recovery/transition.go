@@ -17,15 +17,6 @@ func transition(p Phase, e Event) handler {
 			kindOperatorFail:      on(operatorFail),
 			kindCopyDamaged:       on(damagedAfterProbation),
 		},
-		Stopping: {
-			kindStopped:           on(stopped),
-			kindSandboxDied:       on(failingSandboxDied),
-			kindExited:            on(failingSandboxExited),
-			kindShutdown:          on(shutdown),
-			kindCheckpointRemoved: on(checkpointRemoved),
-			kindOperatorFail:      on(rejectDuringRecovery),
-			kindCopyDamaged:       on(failingCopyDamaged),
-		},
 		Restoring: {
 			kindReady:             on(ready),
 			kindReleased:          on(released),

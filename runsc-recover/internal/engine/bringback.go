@@ -23,7 +23,7 @@ type Resume struct {
 // whyBroughtBack is what the program and the records are told.
 const whyBroughtBack = "the container's supervisor died; it was brought back from its store"
 
-// takeUp makes the store's checkpoints the line of history, and continues the
+// takeUp makes the store's checkpoints the lineage, and continues the
 // records, when the container is to go on from its store.
 //
 // Preconditions: Run has not been called.
@@ -95,7 +95,7 @@ func (e *Engine) bringBack(gen *generation) error {
 		gen.ended, e.begun = true, true
 		e.failure = failure.State{Time: now, Message: whyBroughtBack}
 		e.recovery = recoveryState{failedAt: now}
-		line := e.machine.Line
+		line := e.machine.Lineage
 		e.step(recovery.SandboxDied{RunTime: line[len(line)-1].RunTime, Now: now})
 	})
 	var network sandbox.Network

@@ -2,7 +2,7 @@ package engine
 
 import "time"
 
-// runClock counts a program's run time along the line of history that led to
+// runClock counts a program's run time along the lineage that led to
 // the running copy. It stands while the program is paused or stopped at a
 // failure.
 type runClock struct {

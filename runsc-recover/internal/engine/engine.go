@@ -253,7 +253,7 @@ func (e *Engine) status() statedir.Status {
 // will be, or the container will end.
 func (e *Engine) recovering() bool {
 	switch e.machine.Phase {
-	case recovery.Stopping, recovery.Restoring:
+	case recovery.Restoring:
 		return true
 	case recovery.Exhausted:
 		return e.machine.Restarting
@@ -314,10 +314,6 @@ func (e *Engine) perform(a recovery.Action) {
 	case recovery.EndEpisode:
 		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
 		e.journal.EndEpisode(a, now)
-	case recovery.Stop:
-		// The sandbox stopped and cut itself off when it reported; one that
-		// died has nothing left to cut off.
-		e.step(recovery.Stopped{})
 	case recovery.Restore:
 		e.restore(a.Seq)
 	case recovery.Release:

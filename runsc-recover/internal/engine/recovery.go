@@ -314,7 +314,7 @@ func (e *Engine) answerFail(err error) {
 // rejected is why there is no failure, or no checkpoint, for the operator.
 func (e *Engine) rejected(reasons []string) error {
 	err := &errdefs.Error{Code: errdefs.CodeRecoveryOff, Message: strings.Join(reasons, "; ")}
-	if e.opts.Config.Enabled && len(e.machine.Line) == 0 {
+	if e.opts.Config.Enabled && len(e.machine.Lineage) == 0 {
 		err.Code, err.Next = errdefs.CodeCheckpointMissing, "state tells whether checkpoints can be taken"
 	}
 	return err

@@ -60,7 +60,7 @@ func (l *signalLog) resumed(now time.Time) {
 
 // since returns the delivered signals after t that ask a program to end or to
 // start over: rolled back, it would never know. Others, such as USR1, stay
-// with the line of history that they were sent to: one of them may be what
+// with the lineage that they were sent to: one of them may be what
 // brought the program down.
 func (l *signalLog) since(t time.Time) []sentSignal {
 	var out []sentSignal

@@ -57,7 +57,7 @@ type standbyState struct {
 // wantsStandby reports whether a recovery could use one.
 func (e *Engine) wantsStandby() bool {
 	return e.opts.Config.Enabled && e.opts.Config.Standby != config.StandbyCold &&
-		e.exit == nil && e.network != nil && len(e.machine.Line) > 0 && !e.recovering()
+		e.exit == nil && e.network != nil && len(e.machine.Lineage) > 0 && !e.recovering()
 }
 
 // tendStandby sees to it that there is the standby that there should be. It is
@@ -127,10 +127,10 @@ func (e *Engine) standbyInput() standby.StandbyInput {
 // for a while.
 func (e *Engine) standbyFollows() bool {
 	p := e.standby.next
-	if p == nil || p.kind != config.StandbyHot || len(e.machine.Line) == 0 {
+	if p == nil || p.kind != config.StandbyHot || len(e.machine.Lineage) == 0 {
 		return false
 	}
-	newest := e.machine.Line[len(e.machine.Line)-1]
+	newest := e.machine.Lineage[len(e.machine.Lineage)-1]
 	return newest.RunTime-p.manifest.RunTime <= e.opts.Config.StandbyLag
 }
 
