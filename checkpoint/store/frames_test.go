@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/pageset"
 )
 
 func testCodec(t testing.TB) *codec {
@@ -124,8 +125,8 @@ func FuzzSegment(f *testing.F) {
 			return
 		}
 		defer s.f.Close()
-		var all bitmap
-		all.add(0, uint64(len(s.sums)))
+		var all pageset.Set
+		all.Add(0, uint64(len(s.sums)))
 		_ = s.verify(t.Context(), &all, make([]byte, chunkPages*pageSize))
 	})
 }

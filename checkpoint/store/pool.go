@@ -13,6 +13,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/pageset"
 )
 
 // pool keeps the pages of all checkpoints of a store, by addresses that are
@@ -246,14 +247,14 @@ func (p *pool) verify(ctx context.Context, index []pageindex.Run) error {
 }
 
 // whereLocked says which pages of which segments an index needs.
-func (p *pool) whereLocked(index []pageindex.Run) (map[*segment]*bitmap, error) {
-	wanted := make(map[*segment]*bitmap)
+func (p *pool) whereLocked(index []pageindex.Run) (map[*segment]*pageset.Set, error) {
+	wanted := make(map[*segment]*pageset.Set)
 	for _, r := range index {
 		err := p.eachLocked(r, func(pl place) error {
 			if wanted[pl.seg] == nil {
-				wanted[pl.seg] = new(bitmap)
+				wanted[pl.seg] = new(pageset.Set)
 			}
-			wanted[pl.seg].add(pl.at, pl.pages)
+			wanted[pl.seg].Add(pl.at, pl.pages)
 			return nil
 		})
 		if err != nil {

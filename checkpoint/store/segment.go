@@ -12,6 +12,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/pageset"
 )
 
 const (
@@ -196,22 +197,22 @@ func (s *segment) frameSums(frame uint64) []uint64 {
 
 // verify reads those pages that are wanted and compares their hashes; of a
 // frame it is all or none. buf has chunkPages. Errors: ErrDamaged, ctx's.
-func (s *segment) verify(ctx context.Context, wanted *bitmap, buf []byte) error {
-	return wanted.each(uint64(len(s.sums)), func(at, pages uint64) error {
-		if err := ctx.Err(); err != nil {
-			return err
+func (s *segment) verify(ctx context.Context, wanted *pageset.Set, buf []byte) error {
+	check := s.verifyFrames
+	if s.frames == nil {
+		check = s.verifyPages
+	}
+	for at, pages := range wanted.Runs(0, uint64(len(s.sums))) {
+		for end := at + pages; at < end; at += chunkPages {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := check(at, min(chunkPages, end-at), buf); err != nil {
+				return fmt.Errorf("segment %d: %w", s.id, err)
+			}
 		}
-		var err error
-		if s.frames == nil {
-			err = s.verifyPages(at, pages, buf)
-		} else {
-			err = s.verifyFrames(at, pages, buf)
-		}
-		if err != nil {
-			return fmt.Errorf("segment %d: %w", s.id, err)
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 func (s *segment) verifyPages(at, pages uint64, buf []byte) error {
@@ -232,36 +233,6 @@ func (s *segment) verifyFrames(at, pages uint64, buf []byte) error {
 		if err := s.frames.load(s.f, frame, buf[:len(sums)*pageSize], sums); err != nil {
 			return err
 		}
-	}
-	return nil
-}
-
-// bitmap has a bit for each page of a segment.
-type bitmap [segmentPages / 64]uint64
-
-func (b *bitmap) add(at, pages uint64) {
-	for i := at; i < at+pages; i++ {
-		b[i/64] |= 1 << (i % 64)
-	}
-}
-
-// each calls f for the runs of pages below end that are in b, none of them
-// longer than chunkPages.
-func (b *bitmap) each(end uint64, f func(at, pages uint64) error) error {
-	in := func(i uint64) bool { return i < end && b[i/64]&(1<<(i%64)) != 0 }
-	for at := uint64(0); at < end; {
-		pages := uint64(0)
-		for pages < chunkPages && in(at+pages) {
-			pages++
-		}
-		if pages == 0 {
-			at++
-			continue
-		}
-		if err := f(at, pages); err != nil {
-			return err
-		}
-		at += pages
 	}
 	return nil
 }

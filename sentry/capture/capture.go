@@ -23,6 +23,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/pageset"
 )
 
 const (
@@ -147,7 +148,7 @@ func identify(fd int) (fileID, error) {
 type file struct {
 	base, pending layout
 	// suspects are the pages that may have changed since base.
-	suspects Bitmap
+	suspects pageset.Set
 	seen     bool // in the last capture
 }
 

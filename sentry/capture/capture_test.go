@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/pageset"
 )
 
 const testPages = blockPages + 100 // of a memory file
@@ -127,7 +128,7 @@ type honest struct {
 	random *rand.Rand
 }
 
-func (h *honest) Watch(ino uint64, _ int, _ uint64, changed *Bitmap) Watch {
+func (h *honest) Watch(ino uint64, _ int, _ uint64, changed *pageset.Set) Watch {
 	m := h.files[ino]
 	for p, written := range m.written {
 		if written || h.random.IntN(50) == 0 {

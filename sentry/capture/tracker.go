@@ -1,5 +1,9 @@
 package capture
 
+import (
+	"runsc-recover/checkpoint/pageset"
+)
+
 // Tracker knows which pages of memory files nobody can have written. Files are
 // named by their inode.
 type Tracker interface {
@@ -7,7 +11,7 @@ type Tracker interface {
 	// that may have changed since the last call for it, and begins to watch
 	// them anew. Nothing writes to the file until its pages are captured. What
 	// is returned is valid until then.
-	Watch(file uint64, fd int, size uint64, changed *Bitmap) Watch
+	Watch(file uint64, fd int, size uint64, changed *pageset.Set) Watch
 	// Begin is Watch for a file that is in use and of which nothing is asked
 	// yet: what is written once it has been viewed, the next Watch reports.
 	Begin(file uint64, fd int, size uint64) Watch

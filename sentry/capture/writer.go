@@ -125,7 +125,7 @@ func (p *Capture) writeBlock(f *file, page uint64, b []byte) {
 	end := page + uint64(len(b))>>pageShift
 	first := page
 	for page < end {
-		suspect := f.suspects.next(page, end)
+		suspect := f.suspects.Next(page, end)
 		if base == nil {
 			suspect = page
 		}

@@ -7,7 +7,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/log"
 
-	"runsc-recover/sentry/capture"
+	"runsc-recover/checkpoint/pageset"
 )
 
 const (
@@ -23,12 +23,12 @@ type file struct {
 
 	// written are the pages that a program was let write since Watch, previous
 	// those of the time before.
-	written, previous capture.Bitmap
+	written, previous pageset.Set
 	// turns counts calls of turn.
 	turns uint
 
 	// hot is for captures alone.
-	hot capture.Bitmap
+	hot pageset.Set
 	// chunks are for captures alone, of which there is one at a time.
 	chunks []chunk
 }
@@ -52,7 +52,7 @@ func (f *file) note(offset, length uint64) {
 //
 // What isn't closed isn't asked for, and would stay hot for ever: so every now
 // and then nothing is.
-func (f *file) turn(changed *capture.Bitmap) (hot *capture.Bitmap) {
+func (f *file) turn(changed *pageset.Set) (hot *pageset.Set) {
 	const relearn = 16
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -69,7 +69,7 @@ func (f *file) turn(changed *capture.Bitmap) (hot *capture.Bitmap) {
 
 // collect adds to changed what the sentry may have changed since the last
 // call.
-func (f *file) collect(w *watcher, size uint64, changed *capture.Bitmap) {
+func (f *file) collect(w *watcher, size uint64, changed *pageset.Set) {
 	for i := range size / chunkSize {
 		if !f.collectChunk(w, i, changed) {
 			changed.Add(i*chunkPages, chunkPages)
@@ -78,7 +78,7 @@ func (f *file) collect(w *watcher, size uint64, changed *capture.Bitmap) {
 }
 
 // collectChunk returns false when it can't tell.
-func (f *file) collectChunk(w *watcher, i uint64, changed *capture.Bitmap) bool {
+func (f *file) collectChunk(w *watcher, i uint64, changed *pageset.Set) bool {
 	if i >= uint64(len(f.chunks)) || f.chunks[i].sentry == nil {
 		return false
 	}

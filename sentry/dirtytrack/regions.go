@@ -5,7 +5,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/hostarch"
 
-	"runsc-recover/sentry/capture"
+	"runsc-recover/checkpoint/pageset"
 )
 
 // region is a range of a program's addresses that the memory manager granted
@@ -118,7 +118,7 @@ func (rs regions) missing(start, end uint64, g grant, f func(start, end uint64))
 // keep returns the regions with those pieces apart, and marked as kept, that
 // are open and hot pages of a file, or less than gap bytes between two of them.
 // They are no more than budget bytes.
-func (rs regions) keep(f *file, hot *capture.Bitmap, gap, budget uint64) (split regions, kept uint64) {
+func (rs regions) keep(f *file, hot *pageset.Set, gap, budget uint64) (split regions, kept uint64) {
 	for _, r := range rs {
 		if r.mapping.file == f && r.open {
 			for _, w := range r.hot(hot, gap) {
@@ -148,15 +148,15 @@ func (rs regions) add(r region) regions {
 
 // hot returns the hot pages of a region as ranges of addresses more than gap
 // apart.
-func (r region) hot(pages *capture.Bitmap, gap uint64) (ranges []window) {
-	pages.Each(r.offset(r.start)/pageSize, r.offset(r.end)/pageSize, func(page, n uint64) {
+func (r region) hot(pages *pageset.Set, gap uint64) (ranges []window) {
+	for page, n := range pages.Runs(r.offset(r.start)/pageSize, r.offset(r.end)/pageSize) {
 		w := window{start: page*pageSize - r.base, end: (page+n)*pageSize - r.base}
 		if last := len(ranges) - 1; last >= 0 && w.start-ranges[last].end < gap {
 			ranges[last].end = w.end
-			return
+			continue
 		}
 		ranges = append(ranges, w)
-	})
+	}
 	return ranges
 }
 

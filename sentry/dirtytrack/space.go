@@ -9,7 +9,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/memmap"
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 
-	"runsc-recover/sentry/capture"
+	"runsc-recover/checkpoint/pageset"
 )
 
 const (
@@ -140,7 +140,7 @@ func (s *space) windowLocked(address uint64) window {
 
 // protect closes what is open of a file, but for what is hot, while the program
 // stands still. What stays open is noted as written.
-func (s *space) protect(f *file, hot *capture.Bitmap) {
+func (s *space) protect(f *file, hot *pageset.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, span := range s.closingLocked(f, hot) {
@@ -156,7 +156,7 @@ func (s *space) protect(f *file, hot *capture.Bitmap) {
 
 // closingLocked returns the spans of a file to be closed, and notes what stays
 // open.
-func (s *space) closingLocked(f *file, hot *capture.Bitmap) []region {
+func (s *space) closingLocked(f *file, hot *pageset.Set) []region {
 	all := s.regions.spans(f, maxGap)
 	split, kept := s.regions.keep(f, hot, keptGap, maxKept)
 	if kept == 0 {

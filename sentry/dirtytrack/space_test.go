@@ -13,7 +13,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 
-	"runsc-recover/sentry/capture"
+	"runsc-recover/checkpoint/pageset"
 )
 
 // hostPage is what is mapped at a page of a stub process.
@@ -80,7 +80,7 @@ func newTestSpace(t *testing.T) (*space, *host) {
 
 // expectConsistent checks the two promises: what the program can write is
 // noted, and regions say what is mapped.
-func expectConsistent(t *testing.T, s *space, h *host, written map[*file]*capture.Bitmap) {
+func expectConsistent(t *testing.T, s *space, h *host, written map[*file]*pageset.Set) {
 	t.Helper()
 	for address, p := range h.pages {
 		f := s.tracker.fileOf(p.mf)
@@ -108,12 +108,12 @@ func TestSpace(t *testing.T) {
 	const pages = 3000 // addresses, and each file's
 	random := rand.New(rand.NewPCG(3, 4))
 	s, h := newTestSpace(t)
-	written := make(map[*file]*capture.Bitmap)
+	written := make(map[*file]*pageset.Set)
 	var mfs []*pgalloc.MemoryFile
 	for range 2 {
 		mf := newTestFile(t)
 		mfs = append(mfs, mf)
-		written[s.tracker.fileOf(mf)] = new(capture.Bitmap)
+		written[s.tracker.fileOf(mf)] = new(pageset.Set)
 	}
 	gather := func() {
 		for f, w := range written {
@@ -144,7 +144,7 @@ func TestSpace(t *testing.T) {
 		case 3:
 			f := s.tracker.fileOf(mfs[random.IntN(2)])
 			written[f].Clear()
-			hot := f.turn(new(capture.Bitmap))
+			hot := f.turn(new(pageset.Set))
 			h.fails = random.IntN(5) == 0
 			s.protect(f, hot)
 			h.fails = false
@@ -193,7 +193,7 @@ func TestSequentialWritesOpenMore(t *testing.T) {
 	}
 	h.calls = 0
 	f := s.tracker.fileOf(mf)
-	s.protect(f, f.turn(new(capture.Bitmap)))
+	s.protect(f, f.turn(new(pageset.Set)))
 	if h.calls != 1 {
 		t.Errorf("%d calls to protect it again", h.calls)
 	}
@@ -218,7 +218,7 @@ func TestWhatIsWrittenAllTheTimeStaysOpen(t *testing.T) {
 			}
 			faultAt(t, s, h, base+page*pageSize)
 		}
-		var changed capture.Bitmap
+		var changed pageset.Set
 		hot := f.turn(&changed)
 		s.protect(f, hot)
 		for _, page := range pages {
@@ -270,7 +270,7 @@ func TestScatteredWritesAreClosed(t *testing.T) {
 		}
 		before := len(s.regions.spans(f, maxGap))
 		h.calls = 0
-		s.protect(f, f.turn(new(capture.Bitmap)))
+		s.protect(f, f.turn(new(pageset.Set)))
 		if h.calls > before+maxSplits {
 			t.Errorf("%d calls to close what is open, %d when all is", h.calls, before)
 		}

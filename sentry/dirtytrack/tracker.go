@@ -36,6 +36,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/memmap"
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 
+	"runsc-recover/checkpoint/pageset"
 	"runsc-recover/sentry/capture"
 )
 
@@ -98,7 +99,7 @@ func (t *Tracker) Filters() seccomp.SyscallRules {
 func (t *Tracker) Name() string { return Name }
 
 // Watch implements capture.Tracker.
-func (t *Tracker) Watch(ino uint64, fd int, size uint64, changed *capture.Bitmap) capture.Watch {
+func (t *Tracker) Watch(ino uint64, fd int, size uint64, changed *pageset.Set) capture.Watch {
 	t.mu.Lock()
 	f := t.fileLocked(ino)
 	spaces := make([]*space, 0, len(t.spaces))
