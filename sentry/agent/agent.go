@@ -66,6 +66,8 @@ type Options struct {
 	Interrupt int `json:"interrupt"`
 	// Network is gVisor's network mode, which a checkpoint's metadata names.
 	Network string `json:"network"`
+	// Container is the name of the sandbox's container.
+	Container string `json:"container"`
 	// Resolver has the supervisor answer what the program asks of 127.0.0.11,
 	// where docker has a resolver on the host's stack.
 	Resolver bool `json:"resolver"`

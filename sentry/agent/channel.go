@@ -135,7 +135,7 @@ func (a *Agent) handle(req wire.Request, files []*fd.FD) {
 	case wire.VerbMemory:
 		setMemory(req.Memory)
 	case wire.VerbForeground:
-		reply.Err = a.signalForeground(linux.Signal(req.Signo))
+		reply.Err = a.signalForeground(req.Container, linux.Signal(req.Signo))
 	default:
 		reply.Err = wireError(wire.CodeMalformed, fmt.Errorf("unknown request %q", req.Verb))
 	}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"fmt"
 
 	"gvisor.dev/gvisor/pkg/abi/linux"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
@@ -11,13 +12,16 @@ import (
 
 var errNoFirst = errors.New("the first process is gone")
 
-// signalForeground signals the foreground process group of the first process's
-// terminal; the first process when there is none. gVisor's own way knows the
+// signalForeground signals the foreground process group of a container's first
+// process's terminal; the first process when there is none. gVisor's own way knows the
 // terminal of a sandbox that was started, not of one that was restored.
-func (a *Agent) signalForeground(sig linux.Signal) *wire.Error {
+func (a *Agent) signalForeground(container string, sig linux.Signal) *wire.Error {
 	a.mu.Lock()
-	k := a.k
+	k, known := a.k, a.opts.Container
 	a.mu.Unlock()
+	if container != known {
+		return wireError(wire.CodeState, fmt.Errorf("no container %q", container))
+	}
 	if k == nil {
 		return wireError(wire.CodeState, errNoKernel)
 	}

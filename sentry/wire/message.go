@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"runsc-recover/sentry/failure"
@@ -79,6 +80,19 @@ func (r Request) Files() int {
 	return 0
 }
 
+// MaxContainer bounds a container's name, in bytes.
+const MaxContainer = 255
+
+// ValidateContainer refuses a name that no container may have: it must be
+// printable ASCII without blanks. Errors: ErrMalformed.
+func ValidateContainer(name string) error {
+	printable := func(c rune) bool { return c > ' ' && c <= '~' }
+	if name == "" || len(name) > MaxContainer || strings.ContainsFunc(name, func(c rune) bool { return !printable(c) }) {
+		return fmt.Errorf("container name of %d bytes: %w", len(name), ErrMalformed)
+	}
+	return nil
+}
+
 // Request is a message to the agent.
 type Request struct {
 	ID   uint64 `json:"id"`
@@ -95,6 +109,9 @@ type Request struct {
 	Failure *failure.State `json:"failure,omitempty"`
 	// Link belongs to VerbKept and VerbDeliver.
 	Link string `json:"link,omitempty"`
+	// Container names the container that the request concerns. It belongs to
+	// VerbForeground; the other verbs concern the sandbox.
+	Container string `json:"container,omitempty"`
 	// Signo belongs to VerbForeground.
 	Signo int32 `json:"signo,omitempty"`
 	// Answer belongs to VerbAnswer.
@@ -255,6 +272,9 @@ func (r Request) validate() error {
 	if r.ID == 0 {
 		return fmt.Errorf("request without an id: %w", ErrMalformed)
 	}
+	if r.Container != "" && r.Verb != VerbForeground {
+		return fmt.Errorf("%s with a container: %w", r.Verb, ErrMalformed)
+	}
 	switch r.Verb {
 	case VerbFail:
 		if r.Failure == nil {
@@ -264,6 +284,7 @@ func (r Request) validate() error {
 		if r.Signo < 1 || r.Signo > maxSignal {
 			return fmt.Errorf("%s with signal %d: %w", r.Verb, r.Signo, ErrMalformed)
 		}
+		return ValidateContainer(r.Container)
 	case VerbAnswer:
 		if r.Answer == nil {
 			return fmt.Errorf("%s without a datagram: %w", r.Verb, ErrMalformed)

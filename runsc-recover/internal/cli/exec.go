@@ -151,7 +151,7 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 		return err
 	}
 	r := execRequest{
-		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID}, Generation: gen.Number, Socket: o.socket,
+		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID, Container: o.id}, Generation: gen.Number, Socket: o.socket,
 		Process: o.process, Rootless: p.globals.isRootless(),
 	}
 	if o.detach || o.process.Terminal {

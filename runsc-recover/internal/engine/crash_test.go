@@ -68,7 +68,7 @@ func (c *crashes) use(o *Options) {
 	o.Config.Retain, o.Config.Durability = 3, "disk"
 	boot, saved := o.Boot, o.Saved
 	o.Boot = func(ctx context.Context, opts sandbox.BootOptions) (g sandbox.Sandbox, err error) {
-		c.step(fmt.Sprint("boot ", opts.Number), func() { g, err = boot(ctx, opts) })
+		c.step(fmt.Sprint("boot ", opts.Generation), func() { g, err = boot(ctx, opts) })
 		return g, err
 	}
 	o.Saved = func(s Snapshot) { c.step("save", func() { saved(s) }) }

@@ -40,7 +40,8 @@ type Options struct {
 	Store    checkpoint.Store
 	// Boot makes a generation on a thread that lasts.
 	Boot func(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error)
-	// Template holds what is the same for every generation's boot.
+	// Template holds what is the same for every generation's boot, its one
+	// container included. Descriptors in it are the first generation's alone.
 	Template sandbox.BootOptions
 	// GenerationID and GenerationRoot name the n-th generation.
 	GenerationID   func(n int) string
@@ -155,7 +156,7 @@ func (e *Engine) Create(ctx context.Context) error {
 	if err := e.takeUp(); err != nil {
 		return err
 	}
-	gen, err := e.boot(ctx, bootWish{files: e.opts.Template.PassFiles})
+	gen, err := e.boot(ctx, bootWish{files: e.opts.Template.Containers[0].PassFiles})
 	if err != nil {
 		return err
 	}

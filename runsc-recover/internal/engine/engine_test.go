@@ -217,7 +217,7 @@ func TestCopyThatCannotBeMade(t *testing.T) {
 				boot := w.engine.opts.Boot
 				w.engine.opts.Boot = func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
 					g, err := boot(ctx, o)
-					if o.Number == 2 {
+					if o.Generation == 2 {
 						breakIt(g.(*fakeGen))
 					}
 					return g, err

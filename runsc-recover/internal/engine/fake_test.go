@@ -37,13 +37,13 @@ type world struct {
 	gens    []*fakeGen
 	bootErr error
 	boots   chan struct{} // when set, each boot waits for it
-	// restoring is how long a restore takes, and noisy makes silent boots fail.
+	// restoring is how long a restore takes, and unfenceable makes fenced boots fail.
 	restoring time.Duration
 	// paging is how long a copy's memory takes to come after that, and memory
 	// how many pages a checkpoint has.
-	paging time.Duration
-	memory uint64
-	noisy  bool
+	paging      time.Duration
+	memory      uint64
+	unfenceable bool
 	// onBoot, when set, is called with each new sandbox.
 	onBoot func(g *fakeGen)
 	log    []string // what was done to sandboxes, in order
@@ -97,6 +97,7 @@ func newWorld(t *testing.T, change ...func(*Options)) *world {
 		Config:         testConfig(),
 		Store:          w.store,
 		Boot:           w.boot,
+		Template:       sandbox.BootOptions{Containers: []sandbox.ContainerOptions{{Name: "c"}}},
 		GenerationID:   func(n int) string { return fmt.Sprint("gen-", n) },
 		GenerationRoot: func(n int) string { return filepath.Join(dir, fmt.Sprint(n)) },
 		EpisodesFile:   filepath.Join(dir, "episodes.json"),
@@ -210,15 +211,15 @@ func (w *world) boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.San
 	if w.bootErr != nil {
 		return nil, w.bootErr
 	}
-	if w.noisy && opts.Silent {
-		return nil, sandbox.ErrNotSilent
+	if w.unfenceable && opts.Fenced {
+		return nil, sandbox.ErrNotFenced
 	}
-	g := &fakeGen{w: w, number: opts.Number, opts: opts, events: opts.Events}
+	g := &fakeGen{w: w, number: opts.Generation, opts: opts, events: opts.Events}
 	w.gens = append(w.gens, g)
 	if w.onBoot != nil {
 		w.onBoot(g)
 	}
-	w.log = append(w.log, fmt.Sprintf("boot %d", opts.Number))
+	w.log = append(w.log, fmt.Sprintf("boot %d", opts.Generation))
 	return g, nil
 }
 
@@ -253,7 +254,8 @@ func (g *fakeGen) close() {
 	}
 }
 
-func (g *fakeGen) Number() int { return g.number }
+// Container is the sandbox itself, which holds one.
+func (g *fakeGen) Container(string) sandbox.Container { return g }
 
 func (g *fakeGen) begin() {
 	if g.w.program != nil {
@@ -344,7 +346,7 @@ func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoin
 			return sandbox.CheckpointResult{}, err
 		}
 	}
-	return sandbox.CheckpointResult{TakenAt: time.Now(), Cost: cost}, nil
+	return sandbox.CheckpointResult{Cost: cost}, nil
 }
 
 func (g *fakeGen) CheckpointDone(_ context.Context, r wire.CheckpointRequest, err error) error {
@@ -489,8 +491,8 @@ func (s slowStaging) Publish(ctx context.Context, m checkpoint.Manifest) (checkp
 var _ io.Writer = logTo{}
 
 func (g *fakeGen) TakeOver(_ context.Context, stopped sandbox.Sandbox) error {
-	if stopped.Number() >= g.Number() {
-		return fmt.Errorf("generation %d takes over from %d", g.Number(), stopped.Number())
+	if old := stopped.(*fakeGen); old.number >= g.number {
+		return fmt.Errorf("generation %d takes over from %d", g.number, old.number)
 	}
 	return nil
 }

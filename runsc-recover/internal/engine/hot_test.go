@@ -37,7 +37,7 @@ func TestHotStandbyIsLetGo(t *testing.T) {
 		st := w.state().Standby
 		expect.Equal(t, "kind", st.Kind, config.StandbyHot)
 		expect.Equal(t, "holds", st.Checkpoint, 1)
-		expect.Equal(t, "is silent", w.gen(2).opts.Silent, true)
+		expect.Equal(t, "is fenced", w.gen(2).opts.Fenced, true)
 		expect.Equal(t, "is not released", len(w.gen(2).told), 0)
 
 		w.gen(1).fail(boom())
@@ -231,7 +231,7 @@ func TestNoHotStandby(t *testing.T) {
 		change func(*Options)
 		reason string
 	}{
-		"where it can't be silent": {func(w *world) { w.noisy = true }, func(*Options) {}, sandbox.ErrNotSilent.Error()},
+		"where it can't be fenced": {func(w *world) { w.unfenceable = true }, func(*Options) {}, sandbox.ErrNotFenced.Error()},
 		"that is too dear":         {nil, func(o *Options) { o.Config.MaxOverhead = 0.001 }, "standby-lag"},
 		"that is too large":        {nil, func(o *Options) { o.Config.StandbyMemory = 64 << 20 }, "standby-memory"},
 	} {

@@ -49,7 +49,7 @@ func (e *Engine) Resume(ctx context.Context) error { return e.setPaused(ctx, fal
 func (e *Engine) Processes(ctx context.Context) ([]api.Process, error) {
 	var out []api.Process
 	err := e.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
-		procs, err := gen.Processes(ctx)
+		procs, err := gen.container.Processes(ctx)
 		out = nil
 		for _, p := range procs {
 			out = append(out, api.Process(p))
@@ -81,7 +81,7 @@ func (e *Engine) KillExec(ctx context.Context, p api.ExecProcess) error {
 	if err != nil || gen == nil {
 		return err
 	}
-	return gen.KillProcess(ctx, p.PID)
+	return gen.container.KillProcess(ctx, p.PID)
 }
 
 // Checkpoint implements api.Service.

@@ -72,7 +72,7 @@ func (e *Engine) prepareStandby(choice standby.StandbyChoice) {
 	s.coming = p
 	network, hot := e.network, p.kind == config.StandbyHot
 	e.background(func() {
-		gen, err := e.boot(e.ctx, bootWish{network: network, silent: hot})
+		gen, err := e.boot(e.ctx, bootWish{network: network, fenced: hot})
 		if !e.post(func() { e.standbyBooted(p, gen, err) }) && gen != nil {
 			e.destroyNow(gen)
 		}
@@ -90,7 +90,7 @@ func (e *Engine) standbyBooted(p *prepared, gen *generation, err error) {
 	switch {
 	case p.dropped:
 		e.destroyPrepared(p)
-	case errors.Is(err, sandbox.ErrNotSilent):
+	case errors.Is(err, sandbox.ErrNotFenced):
 		e.standbyNotHot(p, err)
 	case err != nil:
 		e.standbyLost(p, fmt.Errorf("prepare standby: %w", err))

@@ -210,7 +210,7 @@ func (e *Engine) resumeOperator(gen *generation, since time.Time) {
 	}
 	e.background(func() {
 		for _, s := range pending {
-			if err := gen.Signal(e.ctx, s.signal, s.all); err != nil {
+			if err := gen.container.Signal(e.ctx, s.signal, s.all); err != nil {
 				e.log.Error("repeat signal to copy", "signal", s.signal, "error", err)
 			}
 		}
@@ -250,7 +250,7 @@ func (e *Engine) startAfresh(ctx context.Context, gen *generation) error {
 			return err
 		}
 	}
-	return gen.Start(ctx)
+	return gen.container.Start(ctx)
 }
 
 func (e *Engine) restarted(gen *generation, err error) {

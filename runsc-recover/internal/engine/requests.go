@@ -195,7 +195,7 @@ func (e *Engine) runFirst(gen *generation) error {
 	}
 	e.tellMemory(e.ctx, gen)
 	if e.opts.Image == nil {
-		return gen.Start(e.ctx)
+		return gen.container.Start(e.ctx)
 	}
 	img, err := e.opts.Image()
 	if err != nil {
@@ -247,7 +247,7 @@ func (e *Engine) deliver(ctx context.Context, gen *generation, sig int, all bool
 	if err != nil {
 		return err
 	}
-	if err := gen.Signal(ctx, sig, all); err != nil {
+	if err := gen.container.Signal(ctx, sig, all); err != nil {
 		return err
 	}
 	if sig == sigKill {
@@ -279,7 +279,7 @@ func (e *Engine) deliverForeground(ctx context.Context, gen *generation, sig int
 	if err != nil {
 		return err
 	}
-	return gen.SignalForeground(ctx, sig)
+	return gen.container.SignalForeground(ctx, sig)
 }
 
 // ensureEnd destroys a sandbox that hasn't ended some time after KILL.

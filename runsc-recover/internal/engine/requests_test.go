@@ -216,7 +216,7 @@ func slowRestore(w *world) chan struct{} {
 	gate := make(chan struct{})
 	boot := w.engine.opts.Boot
 	w.engine.opts.Boot = func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
-		if o.Number == 2 {
+		if o.Generation == 2 {
 			<-gate
 		}
 		return boot(ctx, o)

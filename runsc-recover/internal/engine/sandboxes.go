@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,9 +25,10 @@ const maxEvents = 16
 // loop, but for those set by boot, which are immutable.
 type generation struct {
 	sandbox.Sandbox
-	number int
-	record statedir.Generation
-	events chan sandbox.Event
+	container sandbox.Container
+	number    int
+	record    statedir.Generation
+	events    chan sandbox.Event
 	// admitted is closed when events may reach the loop: not before the
 	// generation is the current one, so that a copy's first failure can't
 	// overtake the news of its release.
@@ -56,20 +58,21 @@ type generation struct {
 type bootWish struct {
 	network sandbox.Network  // nil for the first generation
 	files   map[int]*os.File // for the program, by its numbers
-	silent  bool             // see BootOptions
+	fenced  bool             // see BootOptions
 }
 
 // boot makes the next generation. It may be called from any goroutine.
 func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 	n := int(e.lastNumber.Add(1))
 	opts := e.opts.Template
-	opts.Number = n
+	opts.Generation = n
 	opts.ID = e.opts.GenerationID(n)
 	opts.Root = e.opts.GenerationRoot(n)
 	opts.Config = e.opts.Config
 	opts.Network = w.network
-	opts.PassFiles = w.files
-	opts.Silent = w.silent
+	opts.Fenced = w.fenced
+	opts.Containers = slices.Clone(opts.Containers)
+	opts.Containers[0].PassFiles = w.files
 	events := make(chan sandbox.Event, maxEvents)
 	opts.Events = events
 	g, err := e.opts.Boot(ctx, opts)
@@ -78,14 +81,15 @@ func (e *Engine) boot(ctx context.Context, w bootWish) (*generation, error) {
 	}
 	buried := make(chan struct{})
 	gen := &generation{
-		Sandbox:  g,
-		buried:   buried,
-		bury:     sync.OnceFunc(func() { close(buried) }),
-		number:   n,
-		record:   statedir.Generation{Number: n, ID: opts.ID, Root: opts.Root},
-		events:   events,
-		admitted: make(chan struct{}),
-		heard:    make(chan struct{}),
+		Sandbox:   g,
+		container: g.Container(opts.Containers[0].Name),
+		buried:    buried,
+		bury:      sync.OnceFunc(func() { close(buried) }),
+		number:    n,
+		record:    statedir.Generation{Number: n, ID: opts.ID, Root: opts.Root},
+		events:    events,
+		admitted:  make(chan struct{}),
+		heard:     make(chan struct{}),
 	}
 	for _, pid := range g.Pids() {
 		if p, err := statedir.FindProcess(pid); err == nil {

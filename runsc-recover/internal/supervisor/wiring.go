@@ -47,9 +47,12 @@ func (s *supervisor) engineOptions() engine.Options {
 		Store:  s.store,
 		Boot:   s.boot(s.main.NewBooter(s.opts)),
 		Template: sandbox.BootOptions{
-			Bundle:    s.bundle.Path,
-			Spec:      s.spec,
-			PassFiles: s.files,
+			Containers: []sandbox.ContainerOptions{{
+				Name:      s.opts.ID,
+				Bundle:    s.bundle.Path,
+				Spec:      s.spec,
+				PassFiles: s.files,
+			}},
 		},
 		GenerationID:   func(n int) string { return generationID(s.opts.Dir, n) },
 		GenerationRoot: s.opts.Dir.GenerationDir,

@@ -21,9 +21,10 @@ import (
 	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/agent"
+	"runsc-recover/sentry/wire"
 )
 
-// Booter boots gVisor sandboxes. It implements supervisor.Booter.
+// Booter boots gVisor sandboxes. It implements sandbox.Booter.
 type Booter struct {
 	// Network is gVisor's network mode: "sandbox", "none" or "host".
 	Network string
@@ -35,10 +36,17 @@ type Booter struct {
 	missed missed
 }
 
-// Boot implements supervisor.Booter.
+// Boot implements sandbox.Booter.
 func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	if n := len(opts.Containers); n != 1 {
+		return nil, fmt.Errorf("boot sandbox with %d containers: %w", n, sandbox.ErrContainers)
+	}
+	only := opts.Containers[0]
+	if err := wire.ValidateContainer(only.Name); err != nil {
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrContainers, err)
 	}
 	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
 		return nil, fmt.Errorf("make the sandbox's directory: %w", err)
@@ -46,7 +54,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	cu := cleanup.Make(func() { removeRoot(opts.Root) })
 	defer cu.Clean()
 
-	spec, bundle, err := b.writeBundle(opts)
+	spec, bundle, err := b.writeBundle(opts.Root, only)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +82,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 		Spec:      spec,
 		BundleDir: bundle,
 		Attached:  true,
-		PassFiles: opts.PassFiles,
+		PassFiles: only.PassFiles,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("create sandbox: %w", err)
@@ -90,7 +98,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 
 // writeBundle writes the spec that the generation runs: the container's with
 // absolute paths and without hooks, which run once for the container.
-func (b *Booter) writeBundle(opts sandbox.BootOptions) (*specs.Spec, string, error) {
+func (b *Booter) writeBundle(root string, opts sandbox.ContainerOptions) (*specs.Spec, string, error) {
 	text, err := json.Marshal(opts.Spec)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode the spec: %w", err)
@@ -120,7 +128,7 @@ func (b *Booter) writeBundle(opts sandbox.BootOptions) (*specs.Spec, string, err
 	if text, err = json.Marshal(spec); err != nil {
 		return nil, "", fmt.Errorf("encode the generation's spec: %w", err)
 	}
-	dir := filepath.Join(opts.Root, "bundle")
+	dir := filepath.Join(root, "bundle")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("make the generation's bundle: %w", err)
 	}
@@ -138,6 +146,7 @@ func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd 
 		Exit:      c.Enabled && c.On.Exit,
 		Interrupt: c.Signal,
 		Network:   b.Network,
+		Container: opts.Containers[0].Name,
 		Resolver:  b.Network == "sandbox" && namesResolver(spec),
 	})
 	if err != nil {
@@ -181,22 +190,23 @@ func sinkConfig(o agent.Options) (map[string]any, error) {
 
 func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, quiet *silence) *generation {
 	return &generation{
-		gofer:   c.GoferPid.Load(),
-		number:  opts.Number,
-		root:    opts.Root,
-		id:      opts.ID,
-		events:  opts.Events,
-		network: opts.Network,
-		conf:    conf,
-		c:       c,
-		sb:      c.Sandbox,
-		ch:      ch,
-		silence: quiet,
-		queries: make(chan struct{}, maxQueries),
-		started: make(chan struct{}),
-		gone:    make(chan struct{}),
-		reaped:  make(chan struct{}),
-		exited:  make(chan struct{}),
-		adopted: make(chan struct{}),
+		gofer:     c.GoferPid.Load(),
+		number:    opts.Generation,
+		container: opts.Containers[0].Name,
+		root:      opts.Root,
+		id:        opts.ID,
+		events:    opts.Events,
+		network:   opts.Network,
+		conf:      conf,
+		c:         c,
+		sb:        c.Sandbox,
+		ch:        ch,
+		silence:   quiet,
+		queries:   make(chan struct{}, maxQueries),
+		started:   make(chan struct{}),
+		gone:      make(chan struct{}),
+		reaped:    make(chan struct{}),
+		exited:    make(chan struct{}),
+		adopted:   make(chan struct{}),
 	}
 }

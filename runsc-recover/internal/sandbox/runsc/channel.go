@@ -50,7 +50,7 @@ func newChannel() (*channel, *os.File, error) {
 	return &channel{sock: sock, waiting: make(map[uint64]chan wire.Reply)}, agentEnd, nil
 }
 
-// call sends a request and waits for its reply. Errors: supervisor.ErrGone,
+// call sends a request and waits for its reply. Errors: sandbox.ErrGone,
 // *wire.Error, ctx's.
 func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File) (wire.Reply, error) {
 	reply := make(chan wire.Reply, 1)

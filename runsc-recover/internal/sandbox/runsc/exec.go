@@ -35,7 +35,7 @@ type ExecOptions struct {
 // Exec runs a process in the sandbox and returns its status: 128+n when signal
 // n ended it. Signals that this process gets are handed to it, those of a
 // terminal to its foreground group. When the sandbox goes away, as it does in
-// a rollback, the status is 137 and the error wraps supervisor.ErrGone. The
+// a rollback, the status is 137 and the error wraps sandbox.ErrGone. The
 // process is killed when ctx is done.
 //
 // It is called in a process of its own, not in the supervisor.

@@ -17,7 +17,7 @@ import (
 // gVisor's own figure: the default drops packets at speed.
 const linkBuffer = 4 << 20
 
-// Network implements supervisor.Generation. It returns a
+// Network implements sandbox.Sandbox. It returns a
 // *boot.CreateLinksAndRoutesArgs without files: gVisor takes addresses and
 // routes off the host's side of the interfaces, so only the running sandbox
 // still knows them.

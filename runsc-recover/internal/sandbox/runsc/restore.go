@@ -21,7 +21,7 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// Restore implements supervisor.Generation.
+// Restore implements sandbox.Sandbox.
 func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
 	args, err := g.networkArgs()
 	if err != nil {
@@ -97,7 +97,7 @@ func (g *generation) adopt(s *imageServer) {
 	}
 }
 
-// Loaded implements supervisor.Generation.
+// Loaded implements sandbox.Sandbox.
 func (g *generation) Loaded(ctx context.Context) error {
 	s := g.pages.Load()
 	if s == nil {

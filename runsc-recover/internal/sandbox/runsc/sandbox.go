@@ -25,7 +25,7 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// generation implements supervisor.Generation on a gVisor container.
+// generation implements sandbox.Sandbox on a gVisor container.
 type generation struct {
 	// queries has an entry for each that is under way.
 	queries chan struct{}
@@ -33,8 +33,10 @@ type generation struct {
 	number int
 	root   string
 	id     string
-	conf   *config.Config
-	c      *container.Container
+	// container is the name of the sandbox's one container.
+	container string
+	conf      *config.Config
+	c         *container.Container
 	// sb is c.Sandbox, which Destroy of c clears.
 	sb *gvsandbox.Sandbox
 	ch *channel
@@ -81,15 +83,12 @@ type generation struct {
 	keepUntil time.Time
 }
 
-// Number implements supervisor.Generation.
-func (g *generation) Number() int { return g.number }
-
-// Handle implements supervisor.Generation.
+// Handle implements sandbox.Sandbox.
 func (g *generation) Handle() sandbox.Handle {
 	return sandbox.Handle{Root: g.conf.RootDir, ID: g.id}
 }
 
-// Pids implements supervisor.Generation.
+// Pids implements sandbox.Sandbox.
 func (g *generation) Pids() []int {
 	var pids []int
 	for _, pid := range []int{g.sb.Pid.Load(), g.c.GoferPid.Load()} {
@@ -106,11 +105,11 @@ func (g *generation) listen() {
 	err := g.ch.serve(func(m wire.Message) {
 		switch {
 		case m.Failure != nil:
-			g.report(sandbox.Event{Failure: m.Failure})
+			g.report(sandbox.Event{Container: g.container, Failure: m.Failure})
 		case m.Checkpoint != nil:
-			g.report(sandbox.Event{Checkpoint: m.Checkpoint})
+			g.report(sandbox.Event{Container: g.container, Checkpoint: m.Checkpoint})
 		case m.Resolved != nil:
-			g.report(sandbox.Event{Resolved: true})
+			g.report(sandbox.Event{Container: g.container, Resolved: true})
 		case m.Query != nil:
 			g.resolve(*m.Query)
 		}
@@ -147,26 +146,8 @@ func (g *generation) kill() {
 	}
 }
 
-// Start implements supervisor.Generation.
-func (g *generation) Start(ctx context.Context) error {
-	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRun}); err != nil {
-		return err
-	}
-	err := g.bounded(ctx, saveTimeout, "start sandbox", func() error {
-		return g.load(func() error { return g.c.Start(g.conf) })
-	})
-	if err != nil {
-		return err
-	}
-	g.findEars()
-	g.missed.drop()
-	g.serves.Store(true)
-	close(g.started)
-	return nil
-}
-
 // load runs f, which fills the sandbox. It ends when the sandbox is killed.
-// Errors: supervisor.ErrGone when that came first.
+// Errors: sandbox.ErrGone when that came first.
 func (g *generation) load(f func() error) error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
@@ -176,7 +157,7 @@ func (g *generation) load(f func() error) error {
 	return f()
 }
 
-// Checkpoint implements supervisor.Generation.
+// Checkpoint implements sandbox.Sandbox.
 func (g *generation) Checkpoint(ctx context.Context, seq checkpoint.Seq, st checkpoint.Staging) (sandbox.CheckpointResult, error) {
 	files := []*os.File{
 		st.File(checkpoint.FileKernel), st.File(checkpoint.FilePagesMeta),
@@ -200,13 +181,12 @@ func (g *generation) Checkpoint(ctx context.Context, seq checkpoint.Seq, st chec
 	}
 	c := r.Checkpoint
 	return sandbox.CheckpointResult{
-		TakenAt:  c.TakenAt,
 		Cost:     checkpoint.Cost{Stop: max(c.Stop, 0), Kernel: max(c.Kernel, 0), Copy: max(c.Copy, 0)},
 		Tracking: c.Tracking,
 	}, nil
 }
 
-// CheckpointDone implements supervisor.Generation.
+// CheckpointDone implements sandbox.Sandbox.
 func (g *generation) CheckpointDone(ctx context.Context, req wire.CheckpointRequest, cause error) error {
 	_, err := g.ask(ctx, askTimeout, wire.Request{
 		Verb: wire.VerbCheckpointDone,
@@ -215,69 +195,30 @@ func (g *generation) CheckpointDone(ctx context.Context, req wire.CheckpointRequ
 	return err
 }
 
-// Refuse implements supervisor.Generation.
+// Refuse implements sandbox.Sandbox.
 func (g *generation) Refuse(ctx context.Context) error {
 	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRefuse})
 	g.missed.drop()
 	return err
 }
 
-// Fail implements supervisor.Generation.
+// Fail implements sandbox.Sandbox.
 func (g *generation) Fail(ctx context.Context, f failure.State) error {
 	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbFail, Failure: &f})
 	return err
 }
 
-// Signal implements supervisor.Generation.
-func (g *generation) Signal(ctx context.Context, sig int, all bool) error {
-	return g.bounded(ctx, askTimeout, "signal sandbox", func() error {
-		return g.sb.SignalContainer(g.id, unix.Signal(sig), all)
-	})
-}
-
-// SignalForeground implements supervisor.Generation.
-func (g *generation) SignalForeground(ctx context.Context, sig int) error {
-	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbForeground, Signo: int32(sig)})
-	return err
-}
-
-// KillProcess implements supervisor.Generation.
-func (g *generation) KillProcess(ctx context.Context, pid int) error {
-	return g.bounded(ctx, askTimeout, "kill process", func() error {
-		return g.sb.SignalProcess(g.id, int32(pid), unix.SIGKILL, false)
-	})
-}
-
-// Pause implements supervisor.Generation.
+// Pause implements sandbox.Sandbox.
 func (g *generation) Pause(ctx context.Context) error {
 	return g.bounded(ctx, askTimeout, "pause sandbox", func() error { return g.sb.Pause(g.id) })
 }
 
-// Resume implements supervisor.Generation.
+// Resume implements sandbox.Sandbox.
 func (g *generation) Resume(ctx context.Context) error {
 	return g.bounded(ctx, askTimeout, "resume sandbox", func() error { return g.sb.Resume(g.id) })
 }
 
-// Processes implements supervisor.Generation.
-func (g *generation) Processes(ctx context.Context) ([]sandbox.Process, error) {
-	var ps []sandbox.Process
-	err := g.bounded(ctx, askTimeout, "list processes", func() error {
-		list, err := g.sb.Processes(g.id)
-		for _, p := range list {
-			ps = append(ps, sandbox.Process{
-				PID: int(p.PID), PPID: int(p.PPID), UID: int(p.UID),
-				TTY: p.TTY, STime: p.STime, Time: p.Time, Cmd: p.Cmd,
-			})
-		}
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return ps, nil
-}
-
-// SaveImage implements supervisor.Generation. A program that isn't to run on is
+// SaveImage implements sandbox.Sandbox. A program that isn't to run on is
 // frozen at the image for Destroy to end: gVisor's own way exits right after
 // the image is complete, and now and then before it has said so.
 func (g *generation) SaveImage(ctx context.Context, dir string, leaveRunning bool) error {
@@ -313,7 +254,11 @@ func (g *generation) await() {
 	g.awaitLoad()
 	exit := g.wait()
 	close(g.reaped)
-	g.report(sandbox.Event{Exited: &exit})
+	ev := sandbox.Event{Exited: &exit}
+	if !exit.Crashed {
+		ev.Container = g.container
+	}
+	g.report(ev)
 }
 
 // awaitLoad returns when no start or restore is under way.
@@ -370,7 +315,7 @@ func exitStatus(ws unix.WaitStatus) int {
 	return ws.ExitStatus()
 }
 
-// Destroy implements supervisor.Generation.
+// Destroy implements sandbox.Sandbox.
 func (g *generation) Destroy() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -30,17 +30,17 @@ type silence struct {
 }
 
 // silenced prepares silence for a sandbox that is to be booted. Errors:
-// supervisor.ErrNotSilent where the host can't keep a copy silent.
+// supervisor.ErrNotFenced where the host can't keep a copy silent.
 func (b *Booter) silenced(opts sandbox.BootOptions) (*silence, error) {
 	switch {
-	case !opts.Silent, b.Network == "none":
+	case !opts.Fenced, b.Network == "none":
 		return &silence{}, nil
 	case b.Network != "sandbox":
-		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotSilent)
+		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
 	}
 	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
 	if !ok {
-		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotSilent)
+		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotFenced)
 	}
 	var devices []string
 	for _, l := range args.FDBasedLinks {
@@ -51,7 +51,7 @@ func (b *Booter) silenced(opts sandbox.BootOptions) (*silence, error) {
 	}
 	rule, err := dropEgress(opts.ID, silentMark, devices)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotSilent, err)
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
 	}
 	return &silence{rule: rule}, nil
 }

@@ -14,7 +14,7 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// TakeOver implements supervisor.Generation. The lists of connections go from
+// TakeOver implements sandbox.Sandbox. The lists of connections go from
 // one sandbox to the other in files that nothing here reads.
 func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) error {
 	old, ok := stopped.(*generation)
@@ -57,7 +57,7 @@ func (g *generation) askConnections(ctx context.Context) error {
 	return nil
 }
 
-// Release implements supervisor.Generation. What arrived since the last sandbox
+// Release implements sandbox.Sandbox. What arrived since the last sandbox
 // stopped comes after the program runs: it is heard by its stack, not by it.
 func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 	stopped := g.stopped
@@ -84,7 +84,7 @@ func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 	return nil
 }
 
-// Hangup implements supervisor.Generation: nothing of it is known elsewhere.
+// Hangup implements sandbox.Sandbox: nothing of it is known elsewhere.
 func (g *generation) Hangup(ctx context.Context) error {
 	known, err := memfile("connections-known")
 	if err != nil {
