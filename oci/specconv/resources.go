@@ -67,24 +67,6 @@ func enforceableBlockIO(b specs.LinuxBlockIO) *specs.LinuxBlockIO {
 	return &b
 }
 
-// AheadOfOthers are the limits of res that must be set before their partners
-// when both are raised: memory's may never exceed that of memory and swap, and
-// a quota and its period must fit the parent's at every moment. It is nil when
-// res has no such pair.
-func AheadOfOthers(res *specs.LinuxResources) *specs.LinuxResources {
-	var first specs.LinuxResources
-	if m := res.Memory; m != nil && m.Limit != nil && m.Swap != nil {
-		first.Memory = &specs.LinuxMemory{Swap: m.Swap}
-	}
-	if c := res.CPU; c != nil && c.Quota != nil && c.Period != nil {
-		first.CPU = &specs.LinuxCPU{Quota: c.Quota}
-	}
-	if first.Memory == nil && first.CPU == nil {
-		return nil
-	}
-	return &first
-}
-
 // unlessZero is p, or nil when it points to zero.
 func unlessZero[T comparable](p *T) *T {
 	var zero T

@@ -27,19 +27,3 @@ func TestEnforceableLeavesTheOriginalAlone(t *testing.T) {
 		t.Error("the original changed")
 	}
 }
-
-func TestLimitsAheadOfOthers(t *testing.T) {
-	limit, swap, quota, period := int64(1), int64(2), int64(3), uint64(4)
-	pair := &specs.LinuxResources{
-		Memory: &specs.LinuxMemory{Limit: &limit, Swap: &swap},
-		CPU:    &specs.LinuxCPU{Quota: &quota, Period: &period},
-	}
-	first := AheadOfOthers(pair)
-	if first.Memory.Limit != nil || first.Memory.Swap != &swap || first.CPU.Period != nil || first.CPU.Quota != &quota {
-		t.Errorf("got %+v", first)
-	}
-	single := &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}, CPU: &specs.LinuxCPU{Quota: &quota}}
-	if first := AheadOfOthers(single); first != nil {
-		t.Errorf("got %+v for limits without partners", first)
-	}
-}

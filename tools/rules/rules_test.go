@@ -90,7 +90,7 @@ var importRules = []rule{
 		"the life of a container must be testable without a sandbox"},
 	{"runsc-recover/internal/api", []string{"checkpoint", "oci/errdefs", "oci/statedir"}, false,
 		"commands and supervisor share the vocabulary alone, codes of errors included"},
-	{"runsc-recover/internal/host/cgroup", []string{"oci/errdefs", "oci/specconv"}, false,
+	{"runsc-recover/internal/host/cgroup", []string{"oci/errdefs"}, false,
 		"one mechanism of the host each"},
 	{"runsc-recover/internal/host/netns", []string{"oci/errdefs", "oci/statedir"}, false,
 		"one mechanism of the host each"},

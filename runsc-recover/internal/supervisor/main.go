@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/sirupsen/logrus"
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
@@ -120,7 +118,7 @@ type supervisor struct {
 	notes   []string       // warnings for the creator
 	spec    *specs.Spec    // as generations get it
 	plan    cgroup.Plan
-	cgroup  cgroup.Cgroup  // nil when it has none
+	cgroup  *cgroup.Cgroup // nil when it has none
 	base    statedir.State // as first written; immutable
 	store   checkpoint.Store
 	engine  *engine.Engine
@@ -185,8 +183,6 @@ func (s *supervisor) openLog(context.Context) error {
 		return fmt.Errorf("open log: %w", err)
 	}
 	s.log = logging.New(f, s.opts.LogFormat, s.opts.Debug).With("container", s.opts.ID)
-	// What handles cgroups would log to standard error, which is the program's.
-	logrus.SetOutput(io.Discard)
 	return nil
 }
 
@@ -228,13 +224,11 @@ func (s *supervisor) confinePaths() error {
 	return nil
 }
 
-func (s *supervisor) joinCgroup(ctx context.Context) (err error) {
+func (s *supervisor) joinCgroup(context.Context) (err error) {
 	if n := cgroup.Populated(s.base.CgroupPaths); n > 0 {
 		s.warn(fmt.Sprintf("container's cgroup is not empty: %d process(es) found", n), "")
 	}
-	if l := s.bundle.Spec.Linux; l != nil {
-		s.cgroup, err = s.plan.Join(ctx, l.Resources, os.Getpid())
-	}
+	s.cgroup, err = s.plan.Join(os.Getpid())
 	return err
 }
 
@@ -273,15 +267,15 @@ func (s *supervisor) describe(context.Context) error {
 		Hooks:       spec.Hooks,
 	}
 	if !s.opts.Rootless {
-		if s.plan, err = cgroup.NewPlan(spec, s.opts.ID, s.opts.SystemdCgroup); err != nil {
+		s.plan, err = cgroup.NewPlan(cgroup.Request{
+			Path: spec.Linux.CgroupsPath, ID: s.opts.ID, Systemd: s.opts.SystemdCgroup, Resources: specconv.Enforceable(spec.Linux.Resources),
+		})
+		if err != nil {
 			return err
 		}
 	}
-	dirs, err := s.plan.Dirs()
-	switch {
-	case err != nil:
-		return err
-	case cgroup.Frozen(dirs): // it stays as it was found
+	dirs := s.plan.Dirs()
+	if cgroup.Frozen(dirs) { // it stays as it was found
 		return errdefs.Errorf(errdefs.CodeConfigInvalid, "container's cgroup unexpectedly frozen")
 	}
 	s.base.CgroupPaths = dirs

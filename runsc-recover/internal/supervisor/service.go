@@ -6,6 +6,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/engine"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
@@ -15,7 +16,7 @@ import (
 // of the container's cgroup.
 type Service struct {
 	*engine.Engine
-	cgroup cgroup.Cgroup // nil for none
+	cgroup *cgroup.Cgroup // nil for none
 }
 
 var _ api.Service = (*Service)(nil)
@@ -37,7 +38,7 @@ func (s *Service) Update(ctx context.Context, r specs.LinuxResources) error {
 	if s.cgroup == nil {
 		return unsupported(cgroup.ErrNone)
 	}
-	if err := s.cgroup.Update(&r); err != nil || r.Memory == nil {
+	if err := s.cgroup.Update(specconv.Enforceable(&r)); err != nil || r.Memory == nil {
 		return err
 	}
 	return s.MemoryChanged(ctx)

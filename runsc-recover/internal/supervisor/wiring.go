@@ -77,13 +77,7 @@ func (s *supervisor) engineOptions() engine.Options {
 			use, err := s.cgroup.Memory()
 			return schedule.Memory(use), err
 		}
-		o.OOMKills = func() uint64 {
-			st, err := s.cgroup.Stats()
-			if err != nil {
-				s.log.Warn("read cgroup", "error", err)
-			}
-			return st.OOMKills
-		}
+		o.OOMKills = s.cgroup.OOMKills
 	}
 	return o
 }

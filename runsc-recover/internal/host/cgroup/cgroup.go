@@ -1,45 +1,98 @@
 // Package cgroup is the container's control group, of version 1 or 2, systemd's
-// or not: planned from the spec, made before any sandbox, joined by the
-// supervisor, updated, read, and removed.
+// or not: planned, made before any sandbox, joined by the supervisor, updated,
+// read, and removed. opencontainers/cgroups does it, as for runc; this package
+// chooses among its managers and keeps five things of its own:
 //
-// It must not know sandboxes, checkpoints or the program. Directories below it
-// belong to the container alone; a cgroup that somebody else is in stays.
+//   - Removal works from the host directories and the scope's name in state.json,
+//     without a manager, since commands clean up after supervisors that died. It
+//     is bounded as a whole, where the library waits a second for each directory.
+//   - Memory use is read from the memory controller's files alone: close to the
+//     limit that happens a hundred times a second.
+//   - In version 1, limits of a controller that isn't mounted are left out; the
+//     library refuses them. Limits that aren't changed aren't written again.
+//   - In version 1, the limit of memory for TCP is set, which the library ignores.
+//   - Shares of a processor beyond the kernel's bounds are brought inside them, as
+//     the kernel does, where the library refuses them afterwards.
 //
-// Locks: one per unified cgroup, around the limits that were set; no other lock
-// is taken under it.
+// On a hybrid host the container is in a directory of the version 2 hierarchy
+// too, as runc's are.
+//
+// It must not know sandboxes, checkpoints or the program. Directories below the
+// cgroup belong to the container alone; a cgroup that holds processes of others
+// stays.
+//
+// Locks: one per Cgroup, around the limits that were set; the library's own are
+// taken under it. Goroutines: none.
 package cgroup
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"time"
+	"io"
+	"slices"
+	"strconv"
+	"sync"
 
-	"github.com/cenkalti/backoff"
-	"github.com/containerd/cgroups/v3"
+	"github.com/opencontainers/cgroups"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-
-	"runsc-recover/oci/errdefs"
+	"github.com/sirupsen/logrus"
 )
 
 const mountPoint = "/sys/fs/cgroup"
 
-// ErrNone says that the container has no cgroup of its own.
-var ErrNone = errors.New("container has no cgroup")
+// Cgroup is a container's cgroup that its supervisor has joined. Methods are safe
+// for concurrent use.
+type Cgroup struct {
+	manager cgroups.Manager
+	dirs    []string
+	memory  memoryFiles
+	unified bool
 
-// Cgroup is the container's cgroup, made before any sandbox so that
-// gVisor takes it for somebody else's. The supervisor and its sandboxes are
-// in it.
-type Cgroup interface {
-	Update(res *specs.LinuxResources) error
-	Stats() (Stats, error)
-	Memory() (MemoryUse, error)
+	mu sync.Mutex
+	// limits are all that have been set in version 2, guarded by mu.
+	limits cgroups.Resources
 }
 
-// Stats is what a cgroup has used, and its limits. Times are in
-// nanoseconds, memory in bytes.
+// Update sets limits that have changed. In version 2 the others are set again:
+// some mean something beside others alone, and systemd takes away those that it
+// wasn't told of when its configuration is loaded again.
+//
+// Preconditions: res holds no limit that isn't the cgroup's to enforce (see
+// specconv.Enforceable).
+func (c *Cgroup) Update(res *specs.LinuxResources) error {
+	if err := checkUnified(res, c.unified); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	changed := newResources()
+	if c.unified {
+		changed = c.limits
+	} else {
+		res = ofMounted(res, mountedBy(c.manager))
+	}
+	addResources(&changed, res)
+	if err := c.set(&changed, res); err != nil {
+		return fmt.Errorf("set limits of cgroup: %w", err)
+	}
+	if c.unified {
+		c.limits = changed
+	}
+	return nil
+}
+
+// set sets limits, which hold res, and the one limit of res that they can't hold.
+func (c *Cgroup) set(limits *cgroups.Resources, res *specs.LinuxResources) error {
+	if err := c.manager.Set(limits); err != nil {
+		return err
+	}
+	if c.unified || res == nil || res.Memory == nil || res.Memory.KernelTCP == nil {
+		return nil
+	}
+	return cgroups.WriteFile(c.manager.Path("memory"), "memory.kmem.tcp.limit_in_bytes", strconv.FormatInt(*res.Memory.KernelTCP, 10))
+}
+
+// Stats is the use of a cgroup, and its limits. Times are in nanoseconds, memory
+// in bytes.
 type Stats struct {
 	CPUUsageNS    uint64
 	MemoryUsage   uint64
@@ -53,132 +106,51 @@ type Stats struct {
 	MemoryFailcnt uint64 // how often the limit was hit
 }
 
-// cgroupsPath is the spec's, or the one that runc takes when the spec has
-// none; empty where there are no cgroups to have one in.
-func cgroupsPath(spec *specs.Spec, id string, useSystemd bool) string {
-	switch {
-	case spec.Linux == nil:
-		return ""
-	case spec.Linux.CgroupsPath != "":
-		return spec.Linux.CgroupsPath
-	case cgroups.Mode() == cgroups.Unavailable:
-		return ""
-	case useSystemd:
-		return "system.slice:runsc-recover:" + id
-	}
-	return "/" + id
-}
-
-// Plan is where the container's cgroup will be.
-type Plan struct {
-	path        string // in each hierarchy; empty when there can be none
-	slice, Unit string // systemd's names, or empty
-}
-
-func NewPlan(spec *specs.Spec, id string, useSystemd bool) (Plan, error) {
-	if spec.Linux != nil {
-		if err := checkUnified(spec.Linux.Resources, cgroups.Mode()); err != nil {
-			return Plan{}, err
-		}
-	}
-	asked := cgroupsPath(spec, id, useSystemd)
-	if asked == "" {
-		return Plan{}, nil
-	}
-	if !useSystemd {
-		return Plan{path: filepath.Join("/", asked)}, nil
-	}
-	slice, unit, err := parseSystemdPath(asked)
+// Stats reads the cgroup's statistics.
+func (c *Cgroup) Stats() (Stats, error) {
+	s, err := c.manager.Stats(&cgroups.StatsOptions{Controllers: cgroups.CPU | cgroups.Memory | cgroups.Pids})
 	if err != nil {
-		return Plan{}, err
+		return Stats{}, fmt.Errorf("read cgroup: %w", err)
 	}
-	return Plan{path: filepath.Join(expandSlice(slice), unit), slice: slice, Unit: unit}, nil
+	cpu, memory := s.CpuStats.CpuUsage, s.MemoryStats.Usage
+	return Stats{
+		CPUUsageNS:    cpu.TotalUsage,
+		CPUUserNS:     cpu.UsageInUsermode,
+		CPUKernelNS:   cpu.UsageInKernelmode,
+		MemoryUsage:   memory.Usage,
+		MemoryLimit:   memory.Limit,
+		MemoryMax:     memory.MaxUsage,
+		MemoryFailcnt: memory.Failcnt,
+		PidsCurrent:   s.PidsStats.Current,
+		PidsLimit:     s.PidsStats.Limit,
+		OOMKills:      c.OOMKills(),
+	}, nil
 }
 
-// checkUnified refuses limits by the names of cgroup v2's files where there are
-// none.
-func checkUnified(res *specs.LinuxResources, mode cgroups.CGMode) error {
-	if res == nil || len(res.Unified) == 0 || mode == cgroups.Unified {
-		return nil
-	}
-	return errdefs.Errorf(errdefs.CodeConfigInvalid, "invalid configuration: linux.resources.unified needs cgroup v2")
+// OOMKills counts the processes that the kernel has killed for want of memory.
+func (c *Cgroup) OOMKills() uint64 { return ReadLimitHits(c.dirs).OOMKills }
+
+// Memory reads the memory that the container uses. Errors: errNoMemoryController.
+func (c *Cgroup) Memory() (MemoryUse, error) { return c.memory.read() }
+
+// newResources returns resources without a limit. Devices concern the program
+// and not the sandbox; and to set them systemd's manager of version 1 would
+// freeze the cgroup, this process included.
+func newResources() cgroups.Resources {
+	return cgroups.Resources{SkipDevices: true, SkipFreezeOnSet: true}
 }
 
-// Dirs are the host directories that make the cgroup up, once it is made.
-func (p Plan) Dirs() ([]string, error) {
-	switch {
-	case p.path == "":
-		return nil, nil
-	case cgroups.Mode() == cgroups.Unified:
-		return []string{filepath.Join(mountPoint, p.path)}, nil
-	case cgroups.Mode() == cgroups.Unavailable:
-		return nil, nil
-	}
-	controllers, err := mountedControllers()
-	if err != nil {
-		return nil, fmt.Errorf("list cgroup controllers: %w", err)
-	}
+// sortedDirs returns a manager's directories, each once: controllers may share a
+// hierarchy.
+func sortedDirs(m cgroups.Manager) []string {
 	var dirs []string
-	for _, c := range controllers {
-		if c, ok := c.(interface{ Path(string) string }); ok {
-			dirs = append(dirs, c.Path(p.path))
-		}
+	for _, d := range m.GetPaths() {
+		dirs = append(dirs, d)
 	}
-	return dirs, nil
+	slices.Sort(dirs)
+	return slices.Compact(dirs)
 }
 
-// Join makes the cgroup and moves pid into it. A nil result without an error
-// means that there can be none. After an error it is for Cleanup.
-func (p Plan) Join(ctx context.Context, res *specs.LinuxResources, pid int) (Cgroup, error) {
-	if p.path == "" {
-		return nil, nil
-	}
-	if cgroups.Mode() == cgroups.Unified {
-		return p.joinUnified(res, pid)
-	}
-	return p.joinLegacy(ctx, res, pid)
-}
-
-const (
-	// removeTime is how long a process that was killed may keep its cgroup, and
-	// systemd may take to end a scope.
-	removeTime = 5 * time.Second
-	removePoll = 10 * time.Millisecond
-)
-
-// removeCgroup removes the scope unit, where it isn't empty, and the host
-// directories of a cgroup. A cgroup that somebody else is in is left to them.
-//
-// Preconditions: no process of the container is left.
-func Remove(unit string, dirs []string) error {
-	if unit != "" {
-		endScope(unit)
-	}
-	every := backoff.WithMaxRetries(backoff.NewConstantBackOff(removePoll), uint64(removeTime/removePoll))
-	err := backoff.Retry(func() error { return removeDirs(dirs) }, every)
-	if Populated(dirs) > 0 {
-		return nil
-	}
-	return err
-}
-
-// removeDirs removes the directories, deepest first. Those that are gone
-// or still populated are left, and the latter reported.
-func removeDirs(dirs []string) error {
-	var errs []error
-	for _, d := range dirs {
-		var below []string
-		filepath.WalkDir(d, func(p string, e os.DirEntry, err error) error {
-			if err == nil && e.IsDir() {
-				below = append(below, p)
-			}
-			return nil
-		})
-		for i := len(below) - 1; i >= 0; i-- {
-			if err := os.Remove(below[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
-				errs = append(errs, fmt.Errorf("remove cgroup: %w", err))
-			}
-		}
-	}
-	return errors.Join(errs...)
-}
+// silenceLibrary keeps the library's log off standard error, which is the
+// program's, or that of a command that has errors of its own to report.
+func silenceLibrary() { logrus.SetOutput(io.Discard) }

@@ -2,12 +2,9 @@ package cgroup
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/containerd/cgroups/v3"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci/errdefs"
@@ -15,19 +12,13 @@ import (
 )
 
 func TestReadLimitHits(t *testing.T) {
-	write := func(dir, name, text string) {
-		t.Helper()
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
 	v2 := t.TempDir()
-	write(v2, "memory.events", "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n")
-	write(v2, "pids.events", "max 7\n")
+	writeFile(t, v2, "memory.events", "low 0\nhigh 0\nmax 9\noom 4\noom_kill 3\noom_group_kill 0\n")
+	writeFile(t, v2, "pids.events", "max 7\n")
 	expect.Equal(t, "version 2", ReadLimitHits([]string{v2}), LimitHits{OOMKills: 3, RefusedForks: 7})
 	memory, pids := t.TempDir(), t.TempDir()
-	write(memory, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
-	write(pids, "pids.events", "max 1\n")
+	writeFile(t, memory, "memory.oom_control", "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+	writeFile(t, pids, "pids.events", "max 1\n")
 	expect.Equal(t, "version 1", ReadLimitHits([]string{memory, pids}), LimitHits{OOMKills: 2, RefusedForks: 1})
 	expect.Equal(t, "no cgroup", ReadLimitHits([]string{"/no/such/cgroup"}), LimitHits{})
 }
@@ -35,9 +26,7 @@ func TestReadLimitHits(t *testing.T) {
 func TestPopulated(t *testing.T) {
 	some, none := t.TempDir(), t.TempDir()
 	for dir, procs := range map[string]string{some: "12\n13\n", none: ""} {
-		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(procs), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, dir, "cgroup.procs", procs)
 	}
 	expect.Equal(t, "processes", Populated([]string{none, some, "/no/such/cgroup"}), 2)
 }
@@ -49,9 +38,7 @@ func TestFrozen(t *testing.T) {
 	} {
 		for name, text := range files {
 			dir := t.TempDir()
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-				t.Fatal(err)
-			}
+			writeFile(t, dir, name, text)
 			expect.Equal(t, name+" "+text, Frozen([]string{"/no/such/cgroup", dir}), want)
 		}
 	}
@@ -59,9 +46,9 @@ func TestFrozen(t *testing.T) {
 
 func TestUnifiedLimitsNeedCgroup2(t *testing.T) {
 	named := &specs.LinuxResources{Unified: map[string]string{"memory.min": "131072"}}
-	expect.Equal(t, "version 1", errdefs.CodeOf(checkUnified(named, cgroups.Hybrid)), errdefs.CodeConfigInvalid)
-	expect.Equal(t, "version 2", checkUnified(named, cgroups.Unified), nil)
-	expect.Equal(t, "none", checkUnified(&specs.LinuxResources{}, cgroups.Legacy), nil)
+	expect.Equal(t, "version 1", errdefs.CodeOf(checkUnified(named, false)), errdefs.CodeConfigInvalid)
+	expect.Equal(t, "version 2", checkUnified(named, true), nil)
+	expect.Equal(t, "none", checkUnified(&specs.LinuxResources{}, false), nil)
 }
 
 func TestExplainLimits(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -92,4 +93,21 @@ func newMemoryUse(used, reclaimable, limit uint64) MemoryUse {
 type MemoryUse struct {
 	Used  uint64 // without what the kernel can take back at once
 	Limit uint64 // 0 for none
+}
+
+// tightestLimit is the lowest memory limit of a cgroup and of those that hold it,
+// below top.
+func tightestLimit(dir, top string) uint64 {
+	limit := uint64(math.MaxUint64)
+	for ; len(dir) > len(top); dir = filepath.Dir(dir) {
+		b, err := os.ReadFile(filepath.Join(dir, "memory.max"))
+		if err != nil {
+			continue // its memory isn't controlled
+		}
+		// "max" is no number, and no limit.
+		if n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64); err == nil {
+			limit = min(limit, n)
+		}
+	}
+	return limit
 }

@@ -2,8 +2,6 @@ package cgroup
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"testing"
 
 	"runsc-recover/test/expect"
@@ -19,9 +17,7 @@ func TestLegacyMemory(t *testing.T) {
 		"memory.usage_in_bytes": "1000\n",
 		"memory.stat":           "cache 1\nhierarchical_memory_limit 5000\ntotal_inactive_file 100\ntotal_active_file 200\n",
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		writeFile(t, dir, name, text)
 	}
 	use, err := legacyMemory(dir).read()
 	expect.Equal(t, "error", err, nil)
