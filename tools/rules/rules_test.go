@@ -88,7 +88,7 @@ var importRules = []rule{
 	{"runsc-recover/internal/supervisor/...", []string{"checkpoint/...", "oci/...", "sentry/failure", "sentry/wire", "runsc-recover/internal/api", "runsc-recover/internal/engine", "runsc-recover/internal/sandbox", "runsc-recover/internal/host/...",
 		"runsc-recover/internal/terminal", "runsc-recover/internal/logging", "runsc-recover/internal/episode"}, false,
 		"the life of a container must be testable without a sandbox"},
-	{"runsc-recover/internal/api", []string{"checkpoint", "oci/errdefs", "oci/statedir"}, false,
+	{"runsc-recover/internal/api", []string{"checkpoint", "oci/errdefs"}, false,
 		"commands and supervisor share the vocabulary alone, codes of errors included"},
 	{"runsc-recover/internal/host/cgroup", []string{"oci/errdefs"}, false,
 		"one mechanism of the host each"},

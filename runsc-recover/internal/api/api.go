@@ -13,13 +13,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/oci/statedir"
 )
 
-// Service is what a supervisor does for commands. Methods wait, bounded by
-// ctx, while a recovery is under way. Errors carry a stable code: see Error.
-type Service interface {
-	State(ctx context.Context) (State, error)
+// Operations are the requests of commands; a Client has the same methods.
+// Methods wait, bounded by ctx, while a recovery is under way. Errors carry a
+// stable code: see Error.
+type Operations interface {
 	Start(ctx context.Context) error
 	Signal(ctx context.Context, r SignalRequest) error
 	Pause(ctx context.Context) error
@@ -29,9 +28,6 @@ type Service interface {
 	Update(ctx context.Context, r specs.LinuxResources) error
 	// Generation says where exec finds the running sandbox.
 	Generation(ctx context.Context) (Generation, error)
-	// KillExec kills a process that exec started. It is no error when its
-	// generation is gone, and the process with it.
-	KillExec(ctx context.Context, p ExecProcess) error
 	// Checkpoint takes a checkpoint into the container's store.
 	Checkpoint(ctx context.Context) (checkpoint.Manifest, error)
 	// SaveImage writes an ordinary image (runc's checkpoint).
@@ -39,7 +35,6 @@ type Service interface {
 	Checkpoints(ctx context.Context) ([]CheckpointEntry, error)
 	VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 	RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
-	Episodes(ctx context.Context) ([]Episode, error)
 	// Fail is an operator's failure.
 	Fail(ctx context.Context, r FailRequest) error
 	// Wait returns when the container is over.
@@ -48,22 +43,13 @@ type Service interface {
 	Shutdown(ctx context.Context) error
 }
 
-// State is what the supervisor alone knows of a container.
-type State struct {
-	Status     string `json:"status"` // created, running, paused, stopped
-	Pid        int    `json:"pid"`    // the supervisor's
-	Generation int    `json:"generation"`
-	// Phase is the recovery machine's: running, stopping, restoring,
-	// probation, exhausted.
-	Phase    string `json:"phase"`
-	Episodes int    `json:"episodes"`
-	// LastCheckpoint is the newest checkpoint, 0 for none.
-	LastCheckpoint checkpoint.Seq `json:"last_checkpoint"`
-	// CheckpointError says why the last checkpoint could not be taken; empty
-	// when it could.
-	CheckpointError string `json:"checkpoint_error,omitempty"`
-	// Standby is the sandbox kept ready for the next recovery.
-	Standby statedir.Standby `json:"standby"`
+// Service is a supervisor's side of the conversation.
+type Service interface {
+	Operations
+	// KillExec kills a process that exec started, when its guard is lost (see
+	// Client.Guard). A process whose generation is gone is gone with it, which
+	// is no error.
+	KillExec(ctx context.Context, p ExecProcess) error
 }
 
 // SignalRequest asks for a signal to the first process, or to all.

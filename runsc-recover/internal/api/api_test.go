@@ -32,14 +32,11 @@ func (f *fake) note(v ...any) error {
 }
 
 var (
-	someState    = State{Status: "running", Pid: 7, Generation: 2, Phase: "probation", Episodes: 1, LastCheckpoint: 9, CheckpointError: "disk full"}
 	someManifest = checkpoint.Manifest{Version: 1, Seq: 9, Trigger: checkpoint.TriggerOperator, TakenAt: time.Unix(5, 6).UTC(), Files: []checkpoint.FileInfo{{Name: checkpoint.FilePages, Bytes: 4096, Hash: "0123456789abcdef"}}}
 	someExit     = ExitStatus{Status: 139, At: time.Unix(7, 0).UTC()}
-	someEpisode  = Episode{Episode: 1, Kind: "signal", Signal: 11, Key: "00000000deadbeef", FailedAt: time.Unix(5, 0).UTC(), Outcome: "open", Attempts: []Attempt{{Attempt: 1, Level: 1, CheckpointSeq: 9, Outcome: "open", Reasons: []string{"newest"}, StopMS: 0.25, FailedAt: time.Unix(5, 0).UTC()}}}
 )
 
-func (f *fake) State(context.Context) (State, error) { return someState, f.note("state") }
-func (f *fake) Start(context.Context) error          { return f.note("start") }
+func (f *fake) Start(context.Context) error { return f.note("start") }
 func (f *fake) Signal(_ context.Context, r SignalRequest) error {
 	return f.note("signal", r)
 }
@@ -67,9 +64,6 @@ func (f *fake) VerifyCheckpoint(_ context.Context, s checkpoint.Seq) error {
 }
 func (f *fake) RemoveCheckpoint(_ context.Context, s checkpoint.Seq) error {
 	return f.note("remove", s)
-}
-func (f *fake) Episodes(context.Context) ([]Episode, error) {
-	return []Episode{someEpisode}, f.note("episodes")
 }
 func (f *fake) Fail(_ context.Context, r FailRequest) error { return f.note("fail", r) }
 func (f *fake) Wait(context.Context) (ExitStatus, error)    { return someExit, f.note("wait") }
@@ -99,11 +93,10 @@ func serve(t *testing.T, s Service) (*Client, string) {
 // drop makes a method's answer part of what is compared.
 func drop[T any](v T, err error) (any, error) { return v, err }
 
-func methods(ctx context.Context, c Service) map[string]func() (any, error) {
+func methods(ctx context.Context, c Operations) map[string]func() (any, error) {
 	limit := int64(5)
 	none := func(err error) (any, error) { return nil, err }
 	return map[string]func() (any, error){
-		"State":     func() (any, error) { return drop(c.State(ctx)) },
 		"Start":     func() (any, error) { return none(c.Start(ctx)) },
 		"Signal":    func() (any, error) { return none(c.Signal(ctx, SignalRequest{Signal: 9, All: true})) },
 		"Pause":     func() (any, error) { return none(c.Pause(ctx)) },
@@ -121,10 +114,8 @@ func methods(ctx context.Context, c Service) map[string]func() (any, error) {
 		"Checkpoints":      func() (any, error) { return drop(c.Checkpoints(ctx)) },
 		"VerifyCheckpoint": func() (any, error) { return none(c.VerifyCheckpoint(ctx, 1<<63)) },
 		"RemoveCheckpoint": func() (any, error) { return none(c.RemoveCheckpoint(ctx, 3)) },
-		"Episodes":         func() (any, error) { return drop(c.Episodes(ctx)) },
 		"Fail":             func() (any, error) { return none(c.Fail(ctx, FailRequest{Code: -1, Message: "käse\n"})) },
 		"Wait":             func() (any, error) { return drop(c.Wait(ctx)) },
-		"KillExec":         func() (any, error) { return none(c.KillExec(ctx, ExecProcess{Generation: 2, PID: 7})) },
 		"Shutdown":         func() (any, error) { return none(c.Shutdown(ctx)) },
 	}
 }
@@ -132,9 +123,9 @@ func methods(ctx context.Context, c Service) map[string]func() (any, error) {
 // TestRoundTrip compares each method called through the socket with the same
 // method called directly: arguments, answer and error.
 func TestRoundTrip(t *testing.T) {
-	service := reflect.TypeFor[Service]()
-	for i := range service.NumMethod() {
-		name := service.Method(i).Name
+	operations := reflect.TypeFor[Operations]()
+	for i := range operations.NumMethod() {
+		name := operations.Method(i).Name
 		for _, failure := range []error{nil, fmt.Errorf("kill it: %w", errdefs.ErrNotRunning), &Error{Code: errdefs.CodeUnsavable, Message: "holds a raw socket", Next: "close it"}} {
 			t.Run(fmt.Sprintf("%s/%v", name, failure), func(t *testing.T) {
 				local, remote := &fake{err: failure}, &fake{err: failure}
@@ -252,7 +243,7 @@ func TestSupervisorGone(t *testing.T) {
 		}
 	}()
 	for _, path := range []string{filepath.Join(dir, "missing"), filepath.Join(dir, "no", "dir"), stale, dying} {
-		if _, err := NewClient(path).State(t.Context()); errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
+		if _, err := NewClient(path).Stats(t.Context()); errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
 			t.Errorf("%s: error %v, code %s", filepath.Base(path), err, errdefs.CodeOf(err))
 		}
 	}
@@ -267,7 +258,7 @@ func TestClientGivesUp(t *testing.T) {
 	defer l.Close() // accepts by the kernel's backlog, and stays silent
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err := NewClient(path).State(ctx); errdefs.CodeOf(err) != errdefs.CodeTimeout {
+	if _, err := NewClient(path).Stats(ctx); errdefs.CodeOf(err) != errdefs.CodeTimeout {
 		t.Errorf("error %v, code %s", err, errdefs.CodeOf(err))
 	}
 }

@@ -21,11 +21,13 @@ import (
 )
 
 // Client speaks to the supervisor behind one control socket. Its methods are
-// Service's. Beside the service's own errors they return one of code
+// those of Operations. Beside the service's own errors they return one of code
 // oci.CodeSupervisorGone when nobody answers. Safe for concurrent use.
 type Client struct {
 	http *http.Client
 }
+
+var _ Operations = (*Client)(nil)
 
 // NewClient returns a client for the socket at path. It doesn't connect yet.
 func NewClient(path string) *Client {
@@ -44,11 +46,6 @@ func dial(ctx context.Context, path string) (net.Conn, error) {
 	}
 	defer dir.Close()
 	return (&net.Dialer{}).DialContext(ctx, "unix", short)
-}
-
-// State asks for what the supervisor knows of the container.
-func (c *Client) State(ctx context.Context) (State, error) {
-	return fetch[State](ctx, c, http.MethodGet, pathState)
 }
 
 // Start runs the program of a created container.
@@ -91,11 +88,6 @@ func (c *Client) Generation(ctx context.Context) (Generation, error) {
 	return fetch[Generation](ctx, c, http.MethodGet, pathGeneration)
 }
 
-// KillExec kills a process that exec started.
-func (c *Client) KillExec(ctx context.Context, p ExecProcess) error {
-	return c.call(ctx, http.MethodPost, pathExecKill, p, nil)
-}
-
 // Checkpoint takes a checkpoint into the container's store.
 func (c *Client) Checkpoint(ctx context.Context) (checkpoint.Manifest, error) {
 	return fetch[checkpoint.Manifest](ctx, c, http.MethodPost, pathCheckpoints)
@@ -119,11 +111,6 @@ func (c *Client) VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 // RemoveCheckpoint deletes a checkpoint.
 func (c *Client) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error {
 	return c.call(ctx, http.MethodDelete, pathOfSeq(seq), nil, nil)
-}
-
-// Episodes lists the records of failures.
-func (c *Client) Episodes(ctx context.Context) ([]Episode, error) {
-	return fetch[[]Episode](ctx, c, http.MethodGet, pathEpisodes)
 }
 
 // Fail makes the container fail as if its program had.

@@ -5,7 +5,6 @@ import "time"
 // The paths of the API, version 1. A request's and an answer's body are JSON;
 // an answer without contents is 204, an error is {"code","message","next"}.
 //
-//	GET    /v1/state                    State
 //	POST   /v1/start
 //	POST   /v1/signal                   SignalRequest
 //	POST   /v1/pause, /v1/resume
@@ -13,19 +12,16 @@ import "time"
 //	GET    /v1/stats                    Stats
 //	POST   /v1/update                   OCI LinuxResources
 //	GET    /v1/generation               Generation
-//	POST   /v1/exec/kill                ExecProcess
 //	POST   /v1/exec/guard               ExecProcess; see Client.Guard
 //	POST   /v1/checkpoints              checkpoint.Manifest
 //	GET    /v1/checkpoints              []CheckpointEntry
 //	POST   /v1/checkpoints/SEQ/verify
 //	DELETE /v1/checkpoints/SEQ
 //	POST   /v1/image                    SaveImageRequest
-//	GET    /v1/episodes                 []Episode
 //	POST   /v1/fail                     FailRequest
 //	GET    /v1/wait                     ExitStatus, when the container is over
 //	POST   /v1/shutdown
 const (
-	pathState       = "/v1/state"
 	pathStart       = "/v1/start"
 	pathSignal      = "/v1/signal"
 	pathPause       = "/v1/pause"
@@ -34,11 +30,9 @@ const (
 	pathStats       = "/v1/stats"
 	pathUpdate      = "/v1/update"
 	pathGeneration  = "/v1/generation"
-	pathExecKill    = "/v1/exec/kill"
 	pathExecGuard   = "/v1/exec/guard"
 	pathCheckpoints = "/v1/checkpoints"
 	pathImage       = "/v1/image"
-	pathEpisodes    = "/v1/episodes"
 	pathFail        = "/v1/fail"
 	pathWait        = "/v1/wait"
 	pathShutdown    = "/v1/shutdown"

@@ -87,13 +87,6 @@ func (c *checkpoints) load(ctx context.Context, store checkpoint.Store) {
 	}
 }
 
-func (c *checkpoints) newest() checkpoint.Seq {
-	if len(c.manifests) == 0 {
-		return 0
-	}
-	return c.manifests[len(c.manifests)-1].Seq
-}
-
 // newestBytes is what the newest one added to the store.
 func (c *checkpoints) newestBytes() int64 {
 	if len(c.manifests) == 0 {

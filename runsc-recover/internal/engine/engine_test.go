@@ -258,7 +258,7 @@ func TestProgramExitEndsTheContainer(t *testing.T) {
 		w.run(time.Second)
 		w.gen(1).exit(sandbox.Exit{Status: 3})
 		expect.Equal(t, "status", (<-w.exit).Status, 3)
-		_, err := w.engine.State(t.Context())
+		err := w.engine.Alive(t.Context())
 		expect.Equal(t, "asking a stopped container", errors.Is(err, errdefs.ErrNotRunning), true)
 		expect.Equal(t, "kill after exit", errors.Is(w.engine.Signal(t.Context(), api.SignalRequest{Signal: 15}), errdefs.ErrNotRunning), true)
 	})

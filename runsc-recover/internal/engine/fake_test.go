@@ -161,9 +161,29 @@ func (w *world) gen(n int) *fakeGen {
 	return w.gens[n-1]
 }
 
-func (w *world) state() api.State {
+// engineState is what tests look at of an engine.
+type engineState struct {
+	Status          string
+	Generation      int
+	Phase           string
+	LastCheckpoint  checkpoint.Seq // 0 for none
+	CheckpointError string
+	Standby         statedir.Standby
+}
+
+func (w *world) state() engineState {
 	w.t.Helper()
-	s, err := w.engine.State(w.t.Context())
+	e := w.engine
+	s, err := ask(w.t.Context(), e, func() (engineState, error) {
+		st := engineState{
+			Status: string(e.status()), Generation: e.current.number, Phase: e.machine.Phase.String(),
+			CheckpointError: e.ckpt.problem, Standby: e.standby.view(),
+		}
+		if n := len(e.ckpt.manifests); n > 0 {
+			st.LastCheckpoint = e.ckpt.manifests[n-1].Seq
+		}
+		return st, nil
+	})
 	if err != nil {
 		w.t.Fatal(err)
 	}

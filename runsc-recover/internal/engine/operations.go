@@ -3,8 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"os"
-	"slices"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/recovery"
@@ -13,23 +11,6 @@ import (
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
-
-// State implements api.Service.
-func (e *Engine) State(ctx context.Context) (api.State, error) {
-	return ask(ctx, e, func() (api.State, error) {
-		st := api.State{
-			Status:          string(e.status()),
-			Pid:             os.Getpid(),
-			Generation:      e.current.number,
-			Phase:           e.machine.Phase.String(),
-			Episodes:        e.machine.Episodes,
-			LastCheckpoint:  e.ckpt.newest(),
-			CheckpointError: e.ckpt.problem,
-			Standby:         e.standby.view(),
-		}
-		return st, nil
-	})
-}
 
 // Start implements api.Service.
 func (e *Engine) Start(ctx context.Context) error { return e.start(ctx) }
@@ -119,17 +100,6 @@ func (e *Engine) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 	}
 	e.post(func() { e.forgetCheckpoint(seq) })
 	return nil
-}
-
-// Episodes implements api.Service.
-func (e *Engine) Episodes(ctx context.Context) ([]api.Episode, error) {
-	return ask(ctx, e, func() ([]api.Episode, error) {
-		out := slices.Clone(e.journal.Episodes)
-		for i := range out {
-			out[i].Attempts = slices.Clone(out[i].Attempts)
-		}
-		return out, nil
-	})
 }
 
 // Fail implements api.Service.
