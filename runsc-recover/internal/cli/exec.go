@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 func (p *program) execCommand() *cli.Command {
@@ -189,7 +190,7 @@ func (r execRequest) run(ctx context.Context, exec func(context.Context, sandbox
 	for i, f := range preserved {
 		files[3+i] = f
 	}
-	appendOutput()
+	terminal.AppendOutput2()
 	var guard *api.Guard
 	status, err := exec(ctx, r.Handle, ExecOptions{
 		Process: r.Process, Files: files, Rootless: r.Rootless,

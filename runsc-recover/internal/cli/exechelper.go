@@ -14,6 +14,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 // A process that is detached, or has a terminal, is run by a process of its
@@ -86,9 +87,9 @@ func (p *program) execApart(ctx context.Context, o execOptions, r execRequest, f
 	cmd.Args[0] = os.Args[0]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
-	var t *terminal
+	var t *terminal.Relay
 	if o.process.Terminal {
-		slave, master, err := newTerminal(o.process.ConsoleSize)
+		slave, master, err := terminal.NewTerminal(o.process.ConsoleSize)
 		if err != nil {
 			return err
 		}
@@ -96,11 +97,11 @@ func (p *program) execApart(ctx context.Context, o execOptions, r execRequest, f
 		cmd.SysProcAttr.Setctty = true
 		defer slave.Close()
 		if o.consoleSocket != "" {
-			if err := sendMaster(o.consoleSocket, master); err != nil {
+			if err := terminal.SendMaster(o.consoleSocket, master); err != nil {
 				return err
 			}
 		} else {
-			t = &terminal{master: master}
+			t = &terminal.Relay{Master: master}
 		}
 	}
 	if err := startExecWait(cmd, r, files); err != nil {
@@ -158,14 +159,14 @@ func readExecReport(cmd *exec.Cmd, in io.Reader) error {
 
 // execWatch stays until exec-wait ends, handing signals on, and copies the
 // terminal meanwhile when there is one to copy.
-func (p *program) execWatch(ctx context.Context, cmd *exec.Cmd, t *terminal) error {
-	stop := forwardSignals(t, func(sig syscall.Signal) { _ = cmd.Process.Signal(sig) })
+func (p *program) execWatch(ctx context.Context, cmd *exec.Cmd, t *terminal.Relay) error {
+	stop := terminal.ForwardSignals(t, func(sig syscall.Signal) { _ = cmd.Process.Signal(sig) })
 	defer stop()
 	if t != nil {
-		if err := t.start(); err != nil {
+		if err := t.Start(); err != nil {
 			return errors.Join(err, cmd.Process.Kill())
 		}
-		defer t.stop()
+		defer t.Stop()
 	}
 	defer context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })()
 	_ = cmd.Wait()

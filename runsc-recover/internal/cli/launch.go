@@ -19,6 +19,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/supervisor"
+	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 // launchOptions are what create, run and restore were asked for.
@@ -134,7 +135,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 // spawn starts the supervisor. The terminal of a container in the foreground
 // comes to this process.
 func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*os.File, error) {
-	var l *consoleListener
+	var l *terminal.Listener
 	socket := o.consoleSocket
 	if bundle.Spec.Process.Terminal && socket == "" {
 		tmp, err := os.MkdirTemp("", "runsc-recover-")
@@ -143,10 +144,10 @@ func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.C
 		}
 		defer os.RemoveAll(tmp)
 		socket = filepath.Join(tmp, "console.sock")
-		if l, err = listenConsole(socket); err != nil {
+		if l, err = terminal.Listen(socket); err != nil {
 			return nil, err
 		}
-		defer l.close()
+		defer l.Close()
 	}
 	if os.Getenv(listenVariable) != "" {
 		p.warn("the sockets of %s aren't handed down: a sandbox can't listen on those of the host", listenVariable)
@@ -163,7 +164,7 @@ func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.C
 	if err != nil || l == nil {
 		return nil, err
 	}
-	return l.receive()
+	return l.Receive()
 }
 
 // runForeground starts the container, stays until it is over and deletes it.
@@ -172,14 +173,14 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 	if err != nil {
 		return err
 	}
-	var t *terminal
+	var t *terminal.Relay
 	if master != nil {
-		t = &terminal{master: master}
-		if err := t.start(); err != nil {
+		t = &terminal.Relay{Master: master}
+		if err := t.Start(); err != nil {
 			return errors.Join(err, p.delete(ctx, deleteOptions{id: o.id, force: true}))
 		}
 	}
-	stop := forwardSignals(t, func(sig syscall.Signal) {
+	stop := terminal.ForwardSignals(t, func(sig syscall.Signal) {
 		_ = call(ctx, func(ctx context.Context) error {
 			return ct.client.Signal(ctx, api.SignalRequest{Signal: int(sig)})
 		})
@@ -191,7 +192,7 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 		err = waitSupervisor(ct)
 	}
 	if t != nil {
-		t.stop()
+		t.Stop()
 	}
 	if o.keep || !started && o.fromStore {
 		return err

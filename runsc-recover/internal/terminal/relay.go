@@ -1,4 +1,4 @@
-package cli
+package terminal
 
 import (
 	"errors"
@@ -21,8 +21,8 @@ import (
 // something else keeps its terminal open.
 const drainTime = 300 * time.Millisecond
 
-// newTerminal allocates a pseudoterminal.
-func newTerminal(size *specs.Box) (slave, master *os.File, err error) {
+// NewTerminal allocates a pseudoterminal.
+func NewTerminal(size *specs.Box) (slave, master *os.File, err error) {
 	c, path, err := console.NewPty()
 	if err != nil {
 		return nil, nil, fmt.Errorf("allocate terminal: %w", err)
@@ -58,9 +58,9 @@ func pollable(fd int, name string) (*os.File, error) {
 	return os.NewFile(uintptr(dup), name), nil
 }
 
-// sendMaster passes a terminal's master end over the unix socket at path, as
+// SendMaster passes a terminal's master end over the unix socket at path, as
 // runc does.
-func sendMaster(path string, master *os.File) error {
+func SendMaster(path string, master *os.File) error {
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return fmt.Errorf("connect to console socket: %w", err)
@@ -72,11 +72,11 @@ func sendMaster(path string, master *os.File) error {
 	return nil
 }
 
-// appendOutput makes writes to standard output and error go to the end of the
+// AppendOutput2 makes writes to standard output and error go to the end of the
 // file, where they are files: a sandbox writes at an offset of its own, which
 // begins at 0, and would overwrite what is there. The flag is shared with the
 // caller, whose own offset doesn't move with the sandbox's writes either.
-func appendOutput() {
+func AppendOutput2() {
 	for fd := 1; fd <= 2; fd++ {
 		var st unix.Stat_t
 		if unix.Fstat(fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFREG {
@@ -88,23 +88,23 @@ func appendOutput() {
 	}
 }
 
-// consoleListener receives the master end of a container's terminal.
-type consoleListener struct {
+// Listener receives the master end of a container's terminal.
+type Listener struct {
 	l *net.UnixListener
 }
 
-func listenConsole(path string) (*consoleListener, error) {
+func Listen(path string) (*Listener, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("open console socket: %w", err)
 	}
-	return &consoleListener{l: l}, nil
+	return &Listener{l: l}, nil
 }
 
-func (c *consoleListener) close() { c.l.Close() }
+func (c *Listener) Close() { c.l.Close() }
 
-// receive returns the master end, which was sent before.
-func (c *consoleListener) receive() (*os.File, error) {
+// Receive returns the master end, which was sent before.
+func (c *Listener) Receive() (*os.File, error) {
 	if err := c.l.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return nil, fmt.Errorf("wait for terminal: %w", err)
 	}
@@ -130,16 +130,16 @@ func (c *consoleListener) receive() (*os.File, error) {
 	return pollable(fds[0], string(name[:n]))
 }
 
-// terminal copies between a master end and this process's own terminal, or
+// Relay copies between a master end and this process's own terminal, or
 // whatever its stdio is.
-type terminal struct {
-	master *os.File
+type Relay struct {
+	Master *os.File
 	host   console.Console // nil when this process has none
 	output chan struct{}   // closed when all output was copied
 }
 
-// start begins to copy. The host's terminal is raw until stop.
-func (t *terminal) start() error {
+// Start begins to copy. The host's terminal is raw until stop.
+func (t *Relay) Start() error {
 	t.output = make(chan struct{})
 	for _, f := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if c, err := console.ConsoleFromFile(f); err == nil {
@@ -156,27 +156,27 @@ func (t *terminal) start() error {
 		}
 	}
 	// Ends with the process: a read from our own stdin can't be interrupted.
-	go func() { _, _ = io.Copy(t.master, os.Stdin) }()
+	go func() { _, _ = io.Copy(t.Master, os.Stdin) }()
 	go func() {
 		defer close(t.output)
-		_, _ = io.Copy(os.Stdout, t.master)
+		_, _ = io.Copy(os.Stdout, t.Master)
 	}()
 	return nil
 }
 
-// stop ends the copying, after the output that is there, and gives the host's
+// Stop ends the copying, after the output that is there, and gives the host's
 // terminal back.
-func (t *terminal) stop() {
-	_ = t.master.SetReadDeadline(time.Now().Add(drainTime))
+func (t *Relay) Stop() {
+	_ = t.Master.SetReadDeadline(time.Now().Add(drainTime))
 	<-t.output
-	t.master.Close()
+	t.Master.Close()
 	if t.host != nil {
 		_ = t.host.Reset()
 	}
 }
 
 // resize gives the terminal the size of the host's.
-func (t *terminal) resize() {
+func (t *Relay) resize() {
 	if t.host == nil {
 		return
 	}
@@ -191,15 +191,15 @@ func (t *terminal) resize() {
 
 // control calls f with the master's descriptor. Fd would make the file
 // blocking, and stop's deadline void.
-func (t *terminal) control(f func(fd uintptr)) {
-	if conn, err := t.master.SyscallConn(); err == nil {
+func (t *Relay) control(f func(fd uintptr)) {
+	if conn, err := t.Master.SyscallConn(); err == nil {
 		_ = conn.Control(f)
 	}
 }
 
-// forwardSignals hands the signals that this process gets to send, and changes
+// ForwardSignals hands the signals that this process gets to send, and changes
 // of the window's size to t, which may be nil, until stop is called.
-func forwardSignals(t *terminal, send func(syscall.Signal)) (stop func()) {
+func ForwardSignals(t *Relay, send func(syscall.Signal)) (stop func()) {
 	sigs := make(chan os.Signal, 64)
 	signal.Notify(sigs)
 	done := make(chan struct{})
@@ -219,7 +219,7 @@ func forwardSignals(t *terminal, send func(syscall.Signal)) (stop func()) {
 	}
 }
 
-func forwardSignal(t *terminal, s os.Signal, send func(syscall.Signal)) {
+func forwardSignal(t *Relay, s os.Signal, send func(syscall.Signal)) {
 	switch s {
 	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU:
 		// Ours: children, the Go runtime's own, and job control.
