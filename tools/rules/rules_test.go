@@ -100,7 +100,7 @@ var importRules = []rule{
 		"one mechanism of the host each"},
 	{"runsc-recover/internal/host/...", nil, false,
 		"one mechanism of the host each"},
-	{"runsc-recover/internal/terminal", []string{"oci/errdefs"}, false,
+	{"runsc-recover/internal/terminal", nil, false,
 		"a terminal is the same whoever holds it"},
 	{"runsc-recover/internal/logging", nil, false,
 		"a log line is the same whatever it says"},

@@ -190,7 +190,7 @@ func (r execRequest) run(ctx context.Context, exec func(context.Context, sandbox
 	for i, f := range preserved {
 		files[3+i] = f
 	}
-	terminal.AppendOutput2()
+	_ = terminal.AppendOutput() // the process runs all the same
 	var guard *api.Guard
 	status, err := exec(ctx, r.Handle, ExecOptions{
 		Process: r.Process, Files: files, Rootless: r.Rootless,

@@ -89,19 +89,20 @@ func (p *program) execApart(ctx context.Context, o execOptions, r execRequest, f
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	var t *terminal.Relay
 	if o.process.Terminal {
-		slave, master, err := terminal.NewTerminal(o.process.ConsoleSize)
+		pty, err := terminal.New(o.process.ConsoleSize)
 		if err != nil {
 			return err
 		}
-		cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+		defer pty.Close()
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = pty.Slave, pty.Slave, pty.Slave
 		cmd.SysProcAttr.Setctty = true
-		defer slave.Close()
 		if o.consoleSocket != "" {
-			if err := terminal.SendMaster(o.consoleSocket, master); err != nil {
-				return err
-			}
+			err = terminal.Send(o.consoleSocket, pty.Master)
 		} else {
-			t = &terminal.Relay{Master: master}
+			t, err = terminal.NewRelay(pty.Master)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	if err := startExecWait(cmd, r, files); err != nil {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -85,9 +84,9 @@ func readLaunchOptions(c *cli.Context) (launchOptions, error) {
 	return o, nil
 }
 
-// create makes a container, up to the point where it waits for start. A
-// foreground container with a terminal has its master end in the result.
-func (p *program) create(ctx context.Context, o launchOptions) (ct *container, master *os.File, err error) {
+// create makes a container, up to the point where it waits for start. Where
+// this process is to hold the container's terminal the relay isn't nil.
+func (p *program) create(ctx context.Context, o launchOptions) (ct *container, relay *terminal.Relay, err error) {
 	// Somebody who interrupts a creation gets it undone.
 	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
 	defer stop()
@@ -119,7 +118,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 	if err := pl.take(p.globals.root); err != nil {
 		return nil, nil, err
 	}
-	master, err = p.spawn(ctx, bundle, config, pl.dir, pl.lock, o)
+	relay, err = p.spawn(ctx, bundle, config, pl.dir, pl.lock, o)
 	if err == nil {
 		ct, err = openContainer(p.globals.root, o.id)
 	}
@@ -129,25 +128,21 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, m
 	if err != nil {
 		return nil, nil, pl.leave(err)
 	}
-	return ct, master, nil
+	return ct, relay, nil
 }
 
 // spawn starts the supervisor. The terminal of a container in the foreground
 // comes to this process.
-func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*os.File, error) {
-	var l *terminal.Listener
+func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*terminal.Relay, error) {
+	var own *terminal.Socket
 	socket := o.consoleSocket
 	if bundle.Spec.Process.Terminal && socket == "" {
-		tmp, err := os.MkdirTemp("", "runsc-recover-")
-		if err != nil {
-			return nil, fmt.Errorf("make directory for console socket: %w", err)
-		}
-		defer os.RemoveAll(tmp)
-		socket = filepath.Join(tmp, "console.sock")
-		if l, err = terminal.Listen(socket); err != nil {
+		var err error
+		if own, err = terminal.Listen(); err != nil {
 			return nil, err
 		}
-		defer l.Close()
+		defer own.Close()
+		socket = own.Path()
 	}
 	if os.Getenv(listenVariable) != "" {
 		p.warn("the sockets of %s aren't handed down: a sandbox can't listen on those of the host", listenVariable)
@@ -161,26 +156,29 @@ func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.C
 	for _, w := range warnings {
 		p.warn("%s", w)
 	}
-	if err != nil || l == nil {
+	if err != nil || own == nil {
 		return nil, err
 	}
-	return l.Receive()
+	master, err := own.Receive()
+	if err != nil {
+		return nil, err
+	}
+	defer master.Close()
+	return terminal.NewRelay(master)
 }
 
 // runForeground starts the container, stays until it is over and deletes it.
 func (p *program) runForeground(ctx context.Context, o launchOptions) error {
-	ct, master, err := p.create(ctx, o)
+	ct, relay, err := p.create(ctx, o)
 	if err != nil {
 		return err
 	}
-	var t *terminal.Relay
-	if master != nil {
-		t = &terminal.Relay{Master: master}
-		if err := t.Start(); err != nil {
+	if relay != nil {
+		if err := relay.Start(); err != nil {
 			return errors.Join(err, p.delete(ctx, deleteOptions{id: o.id, force: true}))
 		}
 	}
-	stop := terminal.ForwardSignals(t, func(sig syscall.Signal) {
+	stop := terminal.ForwardSignals(relay, func(sig syscall.Signal) {
 		_ = call(ctx, func(ctx context.Context) error {
 			return ct.client.Signal(ctx, api.SignalRequest{Signal: int(sig)})
 		})
@@ -191,8 +189,8 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 	if started {
 		err = waitSupervisor(ct)
 	}
-	if t != nil {
-		t.Stop()
+	if relay != nil {
+		relay.Stop()
 	}
 	if o.keep || !started && o.fromStore {
 		return err

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/test/expect"
@@ -24,7 +25,7 @@ func TestMasterIsSentAsRuncDoes(t *testing.T) {
 	}
 	defer f.Close()
 	sent := make(chan error, 1)
-	go func() { sent <- sendMaster(socket, namedFD{f}) }()
+	go func() { sent <- Send(socket, f) }()
 	conn, err := l.AcceptUnix()
 	if err != nil {
 		t.Fatal(err)
@@ -48,4 +49,68 @@ func TestMasterIsSentAsRuncDoes(t *testing.T) {
 	unix.Close(fds[0])
 }
 
-type namedFD struct{ *os.File }
+// TestMasterIsReceived sends the master end of a new terminal to a socket of
+// this process's.
+func TestMasterIsReceived(t *testing.T) {
+	p, err := New(&specs.Box{Height: 12, Width: 34})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	s, err := Listen()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Send(s.Path(), p.Master); err != nil {
+		t.Fatal(err)
+	}
+	master, err := s.Receive()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer master.Close()
+	size, err := master.Size()
+	expect.Equal(t, "error", err, nil)
+	expect.Equal(t, "height", size.Height, 12)
+	expect.Equal(t, "width", size.Width, 34)
+	s.Close()
+	if _, err := os.Stat(filepath.Dir(s.Path())); !os.IsNotExist(err) {
+		t.Errorf("socket's directory after Close: %v", err)
+	}
+}
+
+// TestOtherThanTerminalIsRefused sends a descriptor that no console can be made
+// of, and a message without one.
+func TestOtherThanTerminalIsRefused(t *testing.T) {
+	for name, send := range map[string]func(path string) error{
+		"a file": func(path string) error {
+			f, err := os.Open("/dev/null")
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			return Send(path, f)
+		},
+		"no descriptor": func(path string) error {
+			c, err := net.Dial("unix", path)
+			if err != nil {
+				return err
+			}
+			defer c.Close()
+			_, err = c.Write([]byte("/dev/pts/0"))
+			return err
+		},
+	} {
+		s, err := Listen()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := send(s.Path()); err != nil {
+			t.Fatal(err)
+		}
+		if master, err := s.Receive(); err == nil {
+			t.Errorf("%s: received %s", name, master.Name())
+		}
+	}
+}

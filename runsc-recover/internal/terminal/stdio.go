@@ -6,10 +6,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// AppendOutput makes the container append to a regular file that its output
-// goes to. A copy would otherwise write where its checkpoint stood, over the
-// last words of the one that failed; and a file shared with the caller would
-// be overwritten by whoever writes next.
+// AppendOutput makes this process's output, where it goes to regular files, go
+// to their ends. A sandbox writes at an offset of its own, which begins at 0,
+// and a copy at that of its checkpoint: over the last words of the sandbox that
+// failed, or over those of whoever shares the file. The flag is shared with the
+// caller, whose own offset doesn't move with a sandbox's writes either.
 func AppendOutput() error {
 	for _, fd := range []uintptr{1, 2} {
 		var st unix.Stat_t
