@@ -155,10 +155,10 @@ func (a *Agent) adoptNetworkLocked() {
 	if st == nil || a.network != nil {
 		return
 	}
-	a.network = netbuffer.New(st.Stack)
+	a.network = netbuffer.New(st)
 	if a.opts.Resolver {
 		// Queries match no socket, and this handler is no part of a checkpoint.
-		st.Stack.SetTransportProtocolHandler(header.UDPProtocolNumber, a.hear)
+		st.SetTransportProtocolHandler(header.UDPProtocolNumber, a.hear)
 	}
 }
 

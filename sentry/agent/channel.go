@@ -119,7 +119,7 @@ func (a *Agent) handle(req wire.Request, files []*fd.FD) {
 	case wire.VerbRefuse:
 		reply.Err = a.refuse()
 	case wire.VerbConnections:
-		reply.Err = a.listConnections(files[0])
+		reply.Err = a.checkpointedConnections(files[0])
 	case wire.VerbReset:
 		reply.Err = a.resetConnections(files[0], files[1])
 	case wire.VerbDrop:

@@ -6,22 +6,10 @@ import (
 	"fmt"
 	"io"
 
-	"gvisor.dev/gvisor/pkg/fd"
-	"gvisor.dev/gvisor/pkg/sentry/kernel"
-	"gvisor.dev/gvisor/pkg/sentry/socket/netstack"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
-
-	"runsc-recover/sentry/wire"
 )
-
-// A connection that carried nothing between the checkpoint and the failure
-// goes on in the copy. Every other one is reset: towards its peer by the
-// stopped sandbox, whose stack alone has the right sequence numbers, and in
-// the copy, where its state is stale. What it carried is told by the counters
-// that the endpoint keeps; a segment counted needlessly, such as a keepalive,
-// costs a reset and no data.
 
 // connection is a TCP connection and what it had carried. It is written to
 // files as it stands, in little-endian.
@@ -47,14 +35,13 @@ func (c connection) id() connectionID {
 // are ports on one address.
 const maxConnections = 1 << 17
 
-// external calls f with every TCP connection of k's stack that reaches outside
+// external calls f with every TCP connection of a stack that reaches outside
 // the sandbox.
-func external(k *kernel.Kernel, f func(connection, *tcp.Endpoint)) {
-	st := netstackOf(k)
+func external(st *stack.Stack, f func(connection, *tcp.Endpoint)) {
 	if st == nil {
 		return
 	}
-	for _, ep := range st.Stack.RegisteredEndpoints() {
+	for _, ep := range st.RegisteredEndpoints() {
 		e, ok := ep.(*tcp.Endpoint)
 		if !ok || !carriesData(e.EndpointState()) {
 			continue
@@ -89,85 +76,60 @@ func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) connection {
 	return c
 }
 
-// netstackOf returns k's network stack, or nil where it isn't gVisor's own.
-func netstackOf(k *kernel.Kernel) *netstack.Stack {
-	ns := k.RootNetworkNamespace()
-	if ns == nil {
-		return nil
-	}
-	st, _ := ns.Stack().(*netstack.Stack)
-	return st
-}
-
-// connections returns those that reach outside.
-func connections(k *kernel.Kernel) []connection {
+// listConnections returns the connections of a stack that reach outside the
+// sandbox; none for a nil stack.
+func listConnections(st *stack.Stack) []connection {
 	var cs []connection
-	external(k, func(c connection, _ *tcp.Endpoint) { cs = append(cs, c) })
+	external(st, func(c connection, _ *tcp.Endpoint) { cs = append(cs, c) })
 	return cs
 }
 
-// listConnections serves VerbConnections. The copy is held from then on, and its
-// stack, whose timers run, must not even ask for its neighbours' addresses: it
-// would hear no answer, and ask again only after a second.
-func (a *Agent) listConnections(f *fd.FD) *wire.Error {
-	a.mu.Lock()
-	if a.k == nil {
-		a.mu.Unlock()
-		return wireError(wire.CodeState, errNoKernel)
-	}
-	a.adoptNetworkLocked()
-	a.network.Silence()
-	cs := a.restoredConnections
-	a.mu.Unlock()
-	return writeFile(f, cs)
+// connectionSet is a list of connections as read from a file.
+type connectionSet map[connectionID]connection
+
+// untouched reports whether c carried nothing since the set was listed.
+func (s connectionSet) untouched(c connection) bool {
+	then, ok := s[c.id()]
+	return ok && then.Sent == c.Sent && then.Received == c.Received
 }
 
-// resetConnections serves VerbReset.
-func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
-	at, err := readConnections(known)
-	if err != nil {
-		return wireError(wire.CodeMalformed, err)
-	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if !a.failing {
-		return wireError(wire.CodeState, errNotFailing)
-	}
-	var gone []connection
-	var endpoints []*tcp.Endpoint
-	external(a.k, func(c connection, e *tcp.Endpoint) {
-		if then, ok := at[c.id()]; !ok || then.Sent != c.Sent || then.Received != c.Received {
-			gone, endpoints = append(gone, c), append(endpoints, e)
-		}
-	})
-	a.network.AllowResets()
-	for _, e := range endpoints {
-		e.Abort()
-	}
-	return writeFile(touched, encodeConnections(gone))
+// includes reports whether c is in the set, whatever it has carried.
+func (s connectionSet) includes(c connection) bool {
+	_, ok := s[c.id()]
+	return ok
 }
 
-// dropConnections serves VerbDrop: the program finds those connections reset.
-// The resets that the copy's stack sends for them stay at its border.
-func (a *Agent) dropConnections(f *fd.FD) *wire.Error {
-	gone, err := readConnections(f)
-	if err != nil {
-		return wireError(wire.CodeMalformed, err)
-	}
-	k := a.kernel()
-	if k == nil {
-		return wireError(wire.CodeState, errNoKernel)
-	}
-	var stale []*tcp.Endpoint
-	external(k, func(c connection, e *tcp.Endpoint) {
-		if _, ok := gone[c.id()]; ok {
-			stale = append(stale, e)
+// doomed are connections of one stack that can't go on.
+type doomed struct {
+	connections []connection
+	endpoints   []*tcp.Endpoint
+}
+
+// touchedSince chooses those connections of a stack that carried a segment
+// since known was listed, or that weren't there then.
+func touchedSince(st *stack.Stack, known connectionSet) doomed {
+	return choose(st, func(c connection) bool { return !known.untouched(c) })
+}
+
+// named chooses those connections of a stack that are in a set.
+func named(st *stack.Stack, set connectionSet) doomed { return choose(st, set.includes) }
+
+func choose(st *stack.Stack, wanted func(connection) bool) doomed {
+	var d doomed
+	external(st, func(c connection, e *tcp.Endpoint) {
+		if wanted(c) {
+			d.connections, d.endpoints = append(d.connections, c), append(d.endpoints, e)
 		}
 	})
-	for _, e := range stale {
+	return d
+}
+
+// reset resets the connections: towards their peers as far as the stack's
+// packets get out, and for the program.
+func (d doomed) reset() {
+	for _, e := range d.endpoints {
 		e.Abort()
 	}
-	return nil
 }
 
 // connectionBytes is the size of a connection as written.
@@ -182,7 +144,7 @@ func encodeConnections(cs []connection) []byte {
 	return b.Bytes()
 }
 
-func decodeConnections(b []byte) (map[connectionID]connection, error) {
+func decodeConnections(b []byte) (connectionSet, error) {
 	if len(b)%connectionBytes != 0 || len(b) > connectionBytes*maxConnections {
 		return nil, fmt.Errorf("connections of %d bytes", len(b))
 	}
@@ -190,25 +152,15 @@ func decodeConnections(b []byte) (map[connectionID]connection, error) {
 	if err := binary.Read(bytes.NewReader(b), binary.LittleEndian, cs); err != nil {
 		return nil, fmt.Errorf("decode connections: %w", err)
 	}
-	m := make(map[connectionID]connection, len(cs))
+	m := make(connectionSet, len(cs))
 	for _, c := range cs {
 		m[c.id()] = c
 	}
 	return m, nil
 }
 
-func writeFile(f *fd.FD, b []byte) *wire.Error {
-	if len(b) == 0 {
-		return nil
-	}
-	if _, err := f.WriteAt(b, 0); err != nil {
-		return wireError(wire.CodeInternal, fmt.Errorf("write the request's file: %w", err))
-	}
-	return nil
-}
-
 // readConnections reads a file that another sandbox of the container wrote.
-func readConnections(f *fd.FD) (map[connectionID]connection, error) {
+func readConnections(f io.ReaderAt) (connectionSet, error) {
 	limit := int64(connectionBytes*maxConnections) + 1
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, limit))
 	if err != nil {

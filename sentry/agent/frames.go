@@ -40,7 +40,7 @@ func (a *Agent) deliver(link string, f *fd.FD) *wire.Error {
 	if st == nil {
 		return wireError(wire.CodeState, errNoStack)
 	}
-	if err := netbuffer.Deliver(st.Stack, link, b, func(*stack.PacketBuffer) {}); err != nil {
+	if err := netbuffer.Deliver(st, link, b, func(*stack.PacketBuffer) {}); err != nil {
 		return wireError(wire.CodeMalformed, err)
 	}
 	return nil

@@ -73,7 +73,7 @@ func (a *Agent) answer(d wire.Datagram) *wire.Error {
 	if st == nil {
 		return wireError(wire.CodeState, errNoLoopback)
 	}
-	if err := sendAnswer(st.Stack, d); err != nil {
+	if err := sendAnswer(st, d); err != nil {
 		return wireError(wire.CodeState, err)
 	}
 	return nil

@@ -67,7 +67,7 @@ func (a *Agent) snapshot() snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := snapshot{
-		Connections: encodeConnections(connections(a.k)),
+		Connections: encodeConnections(listConnections(netstackOf(a.k))),
 		Attached:    make(map[kernel.ThreadID]attachment),
 		Waiting:     make(map[kernel.ThreadID]callSite),
 		Heartbeats:  make(map[kernel.ThreadID]time.Duration),
