@@ -40,28 +40,3 @@ func TestIsFailure(t *testing.T) {
 		}
 	}
 }
-
-func TestConnectionsRoundTrip(t *testing.T) {
-	a := connection{LocalPort: 80, RemotePort: 1, AddrLen: 4, Sent: 1, Received: 2}
-	copy(a.RemoteAddr[:], []byte{10, 0, 0, 1})
-	b := a
-	b.RemotePort = 2
-	got, err := decodeConnections(encodeConnections([]connection{a, b}))
-	if err != nil || len(got) != 2 || got[a.id()] != a || got[b.id()] != b {
-		t.Errorf("got %+v, %v", got, err)
-	}
-	if _, err := decodeConnections(make([]byte, connectionBytes+1)); err == nil {
-		t.Error("half a connection was accepted")
-	}
-	if _, err := decodeConnections(make([]byte, connectionBytes*(maxConnections+1))); err == nil {
-		t.Error("too many connections were accepted")
-	}
-}
-
-func TestClamp(t *testing.T) {
-	for _, tc := range []struct{ limit, level, want uint32 }{{0, 7, 7}, {3, 2, 2}, {3, 3, 3}, {3, 4, 3}} {
-		if got := (attachment{MaxLevel: tc.limit}).clamp(tc.level); got != tc.want {
-			t.Errorf("level %d with limit %d: got %d", tc.level, tc.limit, got)
-		}
-	}
-}

@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/socket/netstack"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
+	"runsc-recover/sentry/tcpreset"
 	"runsc-recover/sentry/wire"
 )
 
@@ -41,7 +42,7 @@ func (a *Agent) checkpointedConnections(f *fd.FD) *wire.Error {
 
 // resetConnections serves VerbReset.
 func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
-	then, err := readConnections(known)
+	then, err := tcpreset.Read(known)
 	if err != nil {
 		return wireError(wire.CodeMalformed, err)
 	}
@@ -50,16 +51,16 @@ func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
 	if !a.failing {
 		return wireError(wire.CodeState, errNotFailing)
 	}
-	gone := touchedSince(netstackOf(a.k), then)
+	gone := tcpreset.TouchedSince(netstackOf(a.k), then)
 	a.network.AllowResets()
-	gone.reset()
-	return writeFile(touched, encodeConnections(gone.connections))
+	gone.Reset()
+	return writeFile(touched, tcpreset.Encode(gone.Connections))
 }
 
 // dropConnections serves VerbDrop: the program finds those connections reset.
 // The resets that the copy's stack sends for them stay in its buffer.
 func (a *Agent) dropConnections(f *fd.FD) *wire.Error {
-	gone, err := readConnections(f)
+	gone, err := tcpreset.Read(f)
 	if err != nil {
 		return wireError(wire.CodeMalformed, err)
 	}
@@ -67,7 +68,7 @@ func (a *Agent) dropConnections(f *fd.FD) *wire.Error {
 	if k == nil {
 		return wireError(wire.CodeState, errNoKernel)
 	}
-	named(netstackOf(k), gone).reset()
+	tcpreset.Listed(netstackOf(k), gone).Reset()
 	return nil
 }
 

@@ -9,6 +9,8 @@ import (
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/state"
+
+	"runsc-recover/sentry/tcpreset"
 )
 
 // stateKey is the agent's place in a checkpoint's additional state.
@@ -67,7 +69,7 @@ func (a *Agent) snapshot() snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := snapshot{
-		Connections: encodeConnections(listConnections(netstackOf(a.k))),
+		Connections: tcpreset.Encode(tcpreset.List(netstackOf(a.k))),
 		Attached:    make(map[kernel.ThreadID]attachment),
 		Waiting:     make(map[kernel.ThreadID]callSite),
 		Heartbeats:  make(map[kernel.ThreadID]time.Duration),

@@ -1,4 +1,4 @@
-package agent
+package tcpreset
 
 import (
 	"bytes"
@@ -11,24 +11,24 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// connection is a TCP connection and what it had carried. It is written to
+// Connection is a TCP connection and what it had carried. It is written to
 // files as it stands, in little-endian.
-type connection struct {
+type Connection struct {
 	LocalAddr, RemoteAddr [16]byte // IPv4 in the first four bytes, the rest zero
 	LocalPort, RemotePort uint16
 	AddrLen               uint32 // 4 or 16
 	Sent, Received        uint64 // segments
 }
 
-// connectionID is what tells connections apart.
-type connectionID struct {
+// identity is what tells connections apart.
+type identity struct {
 	local, remote [16]byte
 	localPort     uint16
 	remotePort    uint16
 }
 
-func (c connection) id() connectionID {
-	return connectionID{local: c.LocalAddr, remote: c.RemoteAddr, localPort: c.LocalPort, remotePort: c.RemotePort}
+func (c Connection) id() identity {
+	return identity{local: c.LocalAddr, remote: c.RemoteAddr, localPort: c.LocalPort, remotePort: c.RemotePort}
 }
 
 // maxConnections bounds what a file of connections may hold: more than there
@@ -37,7 +37,7 @@ const maxConnections = 1 << 17
 
 // external calls f with every TCP connection of a stack that reaches outside
 // the sandbox.
-func external(st *stack.Stack, f func(connection, *tcp.Endpoint)) {
+func external(st *stack.Stack, f func(Connection, *tcp.Endpoint)) {
 	if st == nil {
 		return
 	}
@@ -63,8 +63,8 @@ func carriesData(s tcp.EndpointState) bool {
 	return false
 }
 
-func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) connection {
-	c := connection{
+func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) Connection {
+	c := Connection{
 		LocalPort:  id.LocalPort,
 		RemotePort: id.RemotePort,
 		AddrLen:    uint32(id.LocalAddress.Len()),
@@ -76,95 +76,95 @@ func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) connection {
 	return c
 }
 
-// listConnections returns the connections of a stack that reach outside the
+// List returns the connections of a stack that reach outside the
 // sandbox; none for a nil stack.
-func listConnections(st *stack.Stack) []connection {
-	var cs []connection
-	external(st, func(c connection, _ *tcp.Endpoint) { cs = append(cs, c) })
+func List(st *stack.Stack) []Connection {
+	var cs []Connection
+	external(st, func(c Connection, _ *tcp.Endpoint) { cs = append(cs, c) })
 	return cs
 }
 
-// connectionSet is a list of connections as read from a file.
-type connectionSet map[connectionID]connection
+// Set is a list of connections as read from a file.
+type Set map[identity]Connection
 
 // untouched reports whether c carried nothing since the set was listed.
-func (s connectionSet) untouched(c connection) bool {
+func (s Set) untouched(c Connection) bool {
 	then, ok := s[c.id()]
 	return ok && then.Sent == c.Sent && then.Received == c.Received
 }
 
 // includes reports whether c is in the set, whatever it has carried.
-func (s connectionSet) includes(c connection) bool {
+func (s Set) includes(c Connection) bool {
 	_, ok := s[c.id()]
 	return ok
 }
 
-// doomed are connections of one stack that can't go on.
-type doomed struct {
-	connections []connection
+// Stale are connections of one stack that can't go on.
+type Stale struct {
+	Connections []Connection
 	endpoints   []*tcp.Endpoint
 }
 
-// touchedSince chooses those connections of a stack that carried a segment
+// TouchedSince chooses those connections of a stack that carried a segment
 // since known was listed, or that weren't there then.
-func touchedSince(st *stack.Stack, known connectionSet) doomed {
-	return choose(st, func(c connection) bool { return !known.untouched(c) })
+func TouchedSince(st *stack.Stack, known Set) Stale {
+	return choose(st, func(c Connection) bool { return !known.untouched(c) })
 }
 
-// named chooses those connections of a stack that are in a set.
-func named(st *stack.Stack, set connectionSet) doomed { return choose(st, set.includes) }
+// Listed chooses those connections of a stack that are in a set.
+func Listed(st *stack.Stack, set Set) Stale { return choose(st, set.includes) }
 
-func choose(st *stack.Stack, wanted func(connection) bool) doomed {
-	var d doomed
-	external(st, func(c connection, e *tcp.Endpoint) {
+func choose(st *stack.Stack, wanted func(Connection) bool) Stale {
+	var s Stale
+	external(st, func(c Connection, e *tcp.Endpoint) {
 		if wanted(c) {
-			d.connections, d.endpoints = append(d.connections, c), append(d.endpoints, e)
+			s.Connections, s.endpoints = append(s.Connections, c), append(s.endpoints, e)
 		}
 	})
-	return d
+	return s
 }
 
-// reset resets the connections: towards their peers as far as the stack's
+// Reset resets the connections: towards their peers as far as the stack's
 // packets get out, and for the program.
-func (d doomed) reset() {
-	for _, e := range d.endpoints {
+func (s Stale) Reset() {
+	for _, e := range s.endpoints {
 		e.Abort()
 	}
 }
 
 // connectionBytes is the size of a connection as written.
-var connectionBytes = binary.Size(connection{})
+var connectionBytes = binary.Size(Connection{})
 
-// encodeConnections cuts a list that is longer than a reader accepts: what
+// Encode cuts a list that is longer than a reader accepts: what
 // isn't listed is reset.
-func encodeConnections(cs []connection) []byte {
+func Encode(cs []Connection) []byte {
 	var b bytes.Buffer
 	// Neither the buffer nor the fixed-size type can fail.
 	_ = binary.Write(&b, binary.LittleEndian, cs[:min(len(cs), maxConnections)])
 	return b.Bytes()
 }
 
-func decodeConnections(b []byte) (connectionSet, error) {
+func Decode(b []byte) (Set, error) {
 	if len(b)%connectionBytes != 0 || len(b) > connectionBytes*maxConnections {
 		return nil, fmt.Errorf("connections of %d bytes", len(b))
 	}
-	cs := make([]connection, len(b)/connectionBytes)
+	cs := make([]Connection, len(b)/connectionBytes)
 	if err := binary.Read(bytes.NewReader(b), binary.LittleEndian, cs); err != nil {
 		return nil, fmt.Errorf("decode connections: %w", err)
 	}
-	m := make(connectionSet, len(cs))
+	m := make(Set, len(cs))
 	for _, c := range cs {
 		m[c.id()] = c
 	}
 	return m, nil
 }
 
-// readConnections reads a file that another sandbox of the container wrote.
-func readConnections(f io.ReaderAt) (connectionSet, error) {
+// Read reads a file that another sandbox of the container wrote.
+func Read(f io.ReaderAt) (Set, error) {
 	limit := int64(connectionBytes*maxConnections) + 1
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, limit))
 	if err != nil {
 		return nil, fmt.Errorf("read connections: %w", err)
 	}
-	return decodeConnections(b)
+	return Decode(b)
 }
