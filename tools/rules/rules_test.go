@@ -142,6 +142,8 @@ var importRules = []rule{
 		"the words for failures are the same on both sides of the wall"},
 	{"sentry/wire", []string{"sentry/failure"}, false,
 		"messages are read on both sides of the sandbox's wall"},
+	{"sentry/tcpreset", nil, true,
+		"connections are chosen from lists, whatever the reason for a reset"},
 	{"sentry/...", []string{"sentry/...", "checkpoint/memfile", "checkpoint/pageindex", "checkpoint/pageset"}, true,
 		"code in the sandbox knows no paths, no retention and no host"},
 	{"sdk/...", nil, false,

@@ -1,8 +1,25 @@
+// Package tcpreset chooses the TCP connections that can't go on in a copy, and
+// resets them.
+//
+// A connection that carried no segment between checkpoint and failure goes on:
+// the checkpoint's state of it is still true. Every other connection is reset:
+// towards its peer by the stopped sandbox, whose stack alone has the right
+// sequence numbers, and for the program by the copy, whose state of it is
+// stale. The endpoints' own counters of segments decide. A segment counted
+// needlessly, such as a keepalive, costs a reset and no data.
+//
+// It owns the list of connections as it is written into a checkpoint and into
+// the files of requests. It must not know kernels, requests or when a sandbox
+// is stopped.
+//
+// No locks and no goroutines of its own. A list is a true one only while the
+// stack is paused or none of its tasks runs, which is the caller's duty.
 package tcpreset
 
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 
@@ -11,8 +28,8 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
 )
 
-// Connection is a TCP connection and what it had carried. It is written to
-// files as it stands, in little-endian.
+// Connection is a TCP connection and how much it has carried. Its encoding is
+// its fields in order, in little-endian.
 type Connection struct {
 	LocalAddr, RemoteAddr [16]byte // IPv4 in the first four bytes, the rest zero
 	LocalPort, RemotePort uint16
@@ -20,20 +37,23 @@ type Connection struct {
 	Sent, Received        uint64 // segments
 }
 
-// identity is what tells connections apart.
+// identity tells connections of one stack apart.
 type identity struct {
-	local, remote [16]byte
-	localPort     uint16
-	remotePort    uint16
+	local, remote         [16]byte
+	localPort, remotePort uint16
 }
 
 func (c Connection) id() identity {
 	return identity{local: c.LocalAddr, remote: c.RemoteAddr, localPort: c.LocalPort, remotePort: c.RemotePort}
 }
 
-// maxConnections bounds what a file of connections may hold: more than there
-// are ports on one address.
-const maxConnections = 1 << 17
+// List returns the connections of a stack that reach outside the sandbox; none
+// for a nil stack.
+func List(st *stack.Stack) []Connection {
+	var cs []Connection
+	external(st, func(c Connection, _ *tcp.Endpoint) { cs = append(cs, c) })
+	return cs
+}
 
 // external calls f with every TCP connection of a stack that reaches outside
 // the sandbox.
@@ -47,20 +67,26 @@ func external(st *stack.Stack, f func(Connection, *tcp.Endpoint)) {
 			continue
 		}
 		info, ok := e.Info().(*stack.TransportEndpointInfo)
-		if !ok || header.IsV4LoopbackAddress(info.ID.RemoteAddress) || info.ID.RemoteAddress == header.IPv6Loopback ||
-			info.ID.RemoteAddress == info.ID.LocalAddress {
+		if !ok || staysInside(info.ID) {
 			continue
 		}
 		f(connectionOf(info.ID, e.Stats().(*tcp.Stats)), e)
 	}
 }
 
+// carriesData reports whether a connection in state s may still carry data.
 func carriesData(s tcp.EndpointState) bool {
 	switch s {
 	case tcp.StateEstablished, tcp.StateFinWait1, tcp.StateFinWait2, tcp.StateCloseWait:
 		return true
 	}
 	return false
+}
+
+// staysInside reports whether both ends of a connection are in the sandbox.
+func staysInside(id stack.TransportEndpointID) bool {
+	return header.IsV4LoopbackAddress(id.RemoteAddress) || id.RemoteAddress == header.IPv6Loopback ||
+		id.RemoteAddress == id.LocalAddress
 }
 
 func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) Connection {
@@ -76,24 +102,16 @@ func connectionOf(id stack.TransportEndpointID, stats *tcp.Stats) Connection {
 	return c
 }
 
-// List returns the connections of a stack that reach outside the
-// sandbox; none for a nil stack.
-func List(st *stack.Stack) []Connection {
-	var cs []Connection
-	external(st, func(c Connection, _ *tcp.Endpoint) { cs = append(cs, c) })
-	return cs
-}
-
-// Set is a list of connections as read from a file.
+// Set is a list of connections that was decoded.
 type Set map[identity]Connection
 
-// untouched reports whether c carried nothing since the set was listed.
+// untouched reports whether c carried no segment since the set was listed.
 func (s Set) untouched(c Connection) bool {
 	then, ok := s[c.id()]
 	return ok && then.Sent == c.Sent && then.Received == c.Received
 }
 
-// includes reports whether c is in the set, whatever it has carried.
+// includes reports whether c is in the set, however much it has carried.
 func (s Set) includes(c Connection) bool {
 	_, ok := s[c.id()]
 	return ok
@@ -106,7 +124,7 @@ type Stale struct {
 }
 
 // TouchedSince chooses those connections of a stack that carried a segment
-// since known was listed, or that weren't there then.
+// since known was listed, or that are missing from it.
 func TouchedSince(st *stack.Stack, known Set) Stale {
 	return choose(st, func(c Connection) bool { return !known.untouched(c) })
 }
@@ -132,11 +150,19 @@ func (s Stale) Reset() {
 	}
 }
 
-// connectionBytes is the size of a connection as written.
-var connectionBytes = binary.Size(Connection{})
+const (
+	// connectionBytes is the size of a Connection's encoding.
+	connectionBytes = 2*16 + 2*2 + 4 + 2*8
+	// maxConnections bounds a list: more than there are ports on one address.
+	maxConnections = 1 << 17
+)
 
-// Encode cuts a list that is longer than a reader accepts: what
-// isn't listed is reset.
+// ErrMalformed is wrapped by errors of Decode and Read: the bytes are no list of
+// connections.
+var ErrMalformed = errors.New("list of connections is malformed")
+
+// Encode returns the encoding of a list. A list longer than Decode accepts is
+// cut: a connection that isn't listed is reset.
 func Encode(cs []Connection) []byte {
 	var b bytes.Buffer
 	// Neither the buffer nor the fixed-size type can fail.
@@ -144,25 +170,27 @@ func Encode(cs []Connection) []byte {
 	return b.Bytes()
 }
 
+// Decode is the inverse of Encode. The bytes may be hostile: the result takes
+// at most a few times their size. Errors: ErrMalformed.
 func Decode(b []byte) (Set, error) {
 	if len(b)%connectionBytes != 0 || len(b) > connectionBytes*maxConnections {
-		return nil, fmt.Errorf("connections of %d bytes", len(b))
+		return nil, fmt.Errorf("connections of %d bytes: %w", len(b), ErrMalformed)
 	}
 	cs := make([]Connection, len(b)/connectionBytes)
 	if err := binary.Read(bytes.NewReader(b), binary.LittleEndian, cs); err != nil {
-		return nil, fmt.Errorf("decode connections: %w", err)
+		return nil, fmt.Errorf("decode connections: %w: %w", ErrMalformed, err)
 	}
-	m := make(Set, len(cs))
+	s := make(Set, len(cs))
 	for _, c := range cs {
-		m[c.id()] = c
+		s[c.id()] = c
 	}
-	return m, nil
+	return s, nil
 }
 
-// Read reads a file that another sandbox of the container wrote.
+// Read decodes a file that another sandbox of the container wrote. Errors:
+// ErrMalformed, and those of reading.
 func Read(f io.ReaderAt) (Set, error) {
-	limit := int64(connectionBytes*maxConnections) + 1
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, limit))
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, connectionBytes*maxConnections+1))
 	if err != nil {
 		return nil, fmt.Errorf("read connections: %w", err)
 	}
