@@ -70,11 +70,11 @@ func openDisk(fsys filesystem, dir string, opts Options) (*Disk, error) {
 	s.pool = newPool(s.segments, s.codec)
 	if err := s.recover(); err != nil {
 		s.pool.close()
-		s.pool.aside.end()
+		s.pool.compactor.stop()
 		lock.Close()
 		return nil, fmt.Errorf("open checkpoint store: %w", err)
 	}
-	s.compactor, s.aside = newCompactor(s.pool), newAside()
+	s.aside = newAside()
 	return s, nil
 }
 
@@ -324,7 +324,7 @@ func (s *Disk) Close() error {
 	if again {
 		return nil
 	}
-	s.compactor.stop() // which needs the lock
+	s.pool.compactor.stop() // which needs the lock
 	s.aside.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -14,9 +14,8 @@ import (
 type ledger struct {
 	opts Options
 	pool *pool
-	// compactor uses the pool, and publishing is done on aside, until Close.
-	compactor *compactor
-	aside     *aside
+	// Publishing is done on aside, until Close.
+	aside *aside
 
 	mu     sync.Mutex // guards all below
 	closed bool
@@ -124,7 +123,7 @@ func (l *ledger) forgetLocked(seq checkpoint.Seq) error {
 	err := l.pool.release(l.indexes[seq])
 	delete(l.indexes, seq)
 	delete(l.bytes, seq)
-	l.compactor.wake()
+	l.pool.compactor.wake()
 	return err
 }
 

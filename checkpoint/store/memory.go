@@ -33,7 +33,7 @@ var _ checkpoint.Store = (*Memory)(nil)
 func NewMemory(opts Options) *Memory {
 	s := &Memory{ledger: newLedger(opts), held: make(map[checkpoint.Seq]memoryCheckpoint)}
 	s.pool = newPool(memorySegments{}, nil)
-	s.compactor, s.aside = newCompactor(s.pool), newAside()
+	s.aside = newAside()
 	return s
 }
 
@@ -189,7 +189,7 @@ func (s *Memory) Close() error {
 	if s.closed {
 		return nil
 	}
-	s.compactor.stop() // which doesn't need the lock
+	s.pool.compactor.stop() // which doesn't need the lock
 	s.aside.end()
 	for seq, held := range s.held {
 		held.files.close()

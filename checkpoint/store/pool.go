@@ -26,6 +26,7 @@ type pool struct {
 	cache frameCache
 	// compacting is held while segments are rewritten, on aside; before mu.
 	compacting sync.Mutex
+	compactor  *compactor
 	aside      *aside
 
 	mu sync.RWMutex // for reading also while segments are read
@@ -60,7 +61,9 @@ type segmentFiles interface {
 }
 
 func newPool(files segmentFiles, c *codec) *pool {
-	return &pool{files: files, codec: c, aside: newAside()}
+	p := &pool{files: files, codec: c, aside: newAside()}
+	p.compactor = newCompactor(p)
+	return p
 }
 
 // add keeps pages of a file, from its first on, and returns their addresses,
