@@ -264,7 +264,6 @@ func (c *compactor) stop() {
 	c.cancel()
 	c.mu.Unlock()
 	c.work.Wait()
-	c.pool.aside.end()
 }
 
 // compactAll rewrites whatever has dead pages.

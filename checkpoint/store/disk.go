@@ -35,12 +35,11 @@ func parseDirName(name string) (checkpoint.Seq, bool) {
 // host's restart.
 type Disk struct {
 	ledger
-	fs       filesystem
-	dir      string
-	lock     *os.File
-	segments *diskSegments
-	codec    *codec
-	staged   atomic.Int64 // numbers what is being written
+	fs     filesystem
+	dir    string
+	lock   *os.File
+	codec  *codec
+	staged atomic.Int64 // numbers what is being written
 }
 
 var _ checkpoint.Store = (*Disk)(nil)
@@ -62,15 +61,11 @@ func openDisk(fsys filesystem, dir string, opts Options) (*Disk, error) {
 		return nil, fmt.Errorf("open checkpoint store: %w", classify(err))
 	}
 	s := &Disk{ledger: newLedger(opts), fs: fsys, dir: dir, lock: lock}
-	s.segments = &diskSegments{fs: fsys, dir: dir, temp: s.nextStagingPath}
 	if s.codec, err = newCodec(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("open checkpoint store: %w", err)
 	}
-	s.pool = newPool(s.segments, s.codec)
 	if err := s.recover(); err != nil {
-		s.pool.close()
-		s.pool.compactor.stop()
 		lock.Close()
 		return nil, fmt.Errorf("open checkpoint store: %w", err)
 	}
@@ -129,7 +124,7 @@ func (s *Disk) recover() error {
 			return fmt.Errorf("clear away %s: %w", e.Name(), err)
 		}
 	}
-	if err := s.loadPool(entries); err != nil {
+	if s.pool, err = newDiskPool(s.fs, s.dir, s.nextStagingPath, s.codec); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -139,6 +134,7 @@ func (s *Disk) recover() error {
 		}
 	}
 	if err := s.pool.settle(); err != nil && !errors.Is(classify(err), checkpoint.ErrReadOnly) {
+		s.pool.end()
 		return fmt.Errorf("clear away pages: %w", err)
 	}
 	return nil
@@ -324,11 +320,10 @@ func (s *Disk) Close() error {
 	if again {
 		return nil
 	}
-	s.pool.compactor.stop() // which needs the lock
+	s.pool.end()
 	s.aside.end()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spare.close()
-	s.pool.close()
 	return s.lock.Close()
 }

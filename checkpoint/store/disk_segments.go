@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -173,24 +172,40 @@ func decodeSegmentTable(s *segment, table []byte, pages, frames uint64, end int6
 	return addresses, nil
 }
 
-// loadPool fills the pool with the segments of the directory, the newest
+// newDiskPool returns a pool of the segments of a directory. temp returns a new
+// name for a file being written.
+func newDiskPool(fsys filesystem, dir string, temp func() string, c *codec) (*pool, error) {
+	d := &diskSegments{fs: fsys, dir: dir, temp: temp}
+	p := newPool(d, c)
+	if err := d.loadAll(p); err != nil {
+		p.end()
+		return nil, err
+	}
+	return p, nil
+}
+
+// loadAll fills the pool with the segments of the directory, the newest
 // first: where a crash left pages in two, it was the newer that was to stay.
 // One that is damaged is left out: the checkpoints that need it say so.
-func (s *Disk) loadPool(entries []fs.DirEntry) error {
+func (d *diskSegments) loadAll(p *pool) error {
+	entries, err := d.fs.ReadDir(d.dir)
+	if err != nil {
+		return fmt.Errorf("list the directory: %w", err)
+	}
 	for _, e := range slices.Backward(entries) { // by name, so by id
 		id, ok := parseSegmentName(e.Name())
 		if !ok {
 			continue
 		}
-		seg, addresses, err := s.segments.load(id, s.pool)
+		seg, addresses, err := d.load(id, p)
 		if errors.Is(err, checkpoint.ErrDamaged) {
-			s.pool.skip(id, 0)
+			p.skip(id, 0)
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		s.pool.adopt(seg, addresses)
+		p.adopt(seg, addresses)
 	}
 	return nil
 }

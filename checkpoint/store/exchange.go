@@ -1,29 +1,17 @@
 package store
 
 import (
-	"cmp"
-	"context"
 	"errors"
-	"fmt"
-	"io"
 	"os"
-
-	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 )
 
-const (
-	// maxIndex and maxRuns bound an index, in bytes and in runs: 16 GiB of
-	// which every other page changed.
-	maxIndex = 16 << 20
-	maxRuns  = 4 << 20
-	// keptStaging is how much of the memory that pages were staged in is kept
-	// for the next checkpoint, beyond twice what this one needed.
-	keptStaging = 16 << 20
-)
+// keptStaging is how much of the memory that pages were staged in is kept for
+// the next checkpoint, beyond twice what this one needed.
+const keptStaging = 16 << 20
 
 // exchange is what passes between a store and the sandbox while a checkpoint
 // is taken. The sandbox may hold the descriptors, and write, for ever: all is
@@ -119,111 +107,4 @@ func (x *exchange) spare(used int64) spares {
 		s.close()
 	}
 	return s
-}
-
-// read decodes the sandbox's index. Errors: ErrDamaged.
-func (x *exchange) read() ([]pageindex.Run, error) {
-	stat, err := x.index.Stat()
-	if err != nil {
-		return nil, fmt.Errorf("measure the page index: %w", err)
-	}
-	if stat.Size() > maxIndex {
-		return nil, fmt.Errorf("%w: page index of %d bytes", checkpoint.ErrDamaged, stat.Size())
-	}
-	b := make([]byte, stat.Size())
-	if _, err := x.index.ReadAt(b, 0); err != nil && err != io.EOF {
-		return nil, fmt.Errorf("read the page index: %w", err)
-	}
-	index, err := pageindex.Decode(b)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
-	}
-	return index, nil
-}
-
-// copied gives staging memory back that was copied and won't be used again: a
-// whole checkpoint isn't in memory twice.
-func (x *exchange) copied(at, pages uint64) {
-	if x.parentSeq == 0 && at*pageSize >= keptStaging {
-		// Where that fails it takes room until the end of the exchange.
-		_ = unix.Fallocate(int(x.staged.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(at*pageSize), int64(pages*pageSize))
-	}
-}
-
-// absorbed is the memory of a checkpoint that the store has but nobody sees.
-// Both its runs are held.
-type absorbed struct {
-	index []pageindex.Run
-	added []pageindex.Run
-	pages checkpoint.Pages
-}
-
-// absorb copies what was staged into the pool, and can do so once. Errors: ErrDamaged, ErrMissed,
-// ErrFull.
-func (p *pool) absorb(ctx context.Context, x *exchange, maxBytes int64) (*absorbed, error) {
-	index, err := x.read()
-	if err != nil {
-		return nil, err
-	}
-	total, staged := pageindex.Pages(index), stagedPages(index)
-	if max(total, staged) > uint64(maxBytes)/pageSize {
-		return nil, fmt.Errorf("%w: memory is larger than a checkpoint may be", checkpoint.ErrFull)
-	}
-	if stat, err := x.staged.Stat(); err != nil || uint64(stat.Size()) < staged*pageSize {
-		return nil, fmt.Errorf("%w: %d pages aren't staged: %v", checkpoint.ErrDamaged, staged, err)
-	}
-	added, stored, err := p.add(ctx, x.staged, staged, x.copied)
-	if err != nil {
-		return nil, err
-	}
-	a := &absorbed{added: added}
-	a.pages = checkpoint.Pages{
-		Bytes:   int64(total * pageSize),
-		Changed: int64(staged * pageSize),
-		Stored:  stored,
-	}
-	base := uint64(0)
-	if len(added) > 0 {
-		base = added[0].Page
-	}
-	resolved, err := pageindex.Resolve(index, x.parent, base, staged, maxRuns)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err), p.release(added))
-	}
-	p.hold(resolved)
-	a.index = resolved
-	if x.full != nil {
-		if err := p.compare(ctx, resolved, x.full); err != nil {
-			return nil, errors.Join(err, a.undo(p))
-		}
-	}
-	return a, nil
-}
-
-// undo gives the memory of a checkpoint back that isn't published.
-func (a *absorbed) undo(p *pool) error {
-	return cmp.Or(p.release(a.added), p.release(a.index))
-}
-
-// stagedPages is how many pages of the staging file an index speaks of.
-func stagedPages(index []pageindex.Run) uint64 {
-	var n uint64
-	for _, r := range index {
-		if r.Source == pageindex.Staged {
-			n = max(n, r.End())
-		}
-	}
-	return n
-}
-
-// writeIndex writes a store's index into an empty file.
-func writeIndex(f *os.File, index []pageindex.Run) error {
-	_, err := f.WriteAt(pageindex.AppendTo(nil, index), 0)
-	return err
-}
-
-// readIndex is the inverse of writeIndex. Errors: ErrDamaged.
-func readIndex(f *os.File) ([]pageindex.Run, error) {
-	x := exchange{index: f}
-	return x.read()
 }

@@ -129,3 +129,25 @@ func hash(ctx context.Context, f *os.File, size int64) (uint64, error) {
 	}
 	return h.Sum64(), nil
 }
+
+// isPacked says which of a checkpoint's files are packed on disk. The index is
+// small, and is read without a manifest.
+func isPacked(name checkpoint.FileName) bool { return name != checkpoint.FilePageIndex }
+
+// unpack puts the contents of those files that are packed in their place.
+func (fs *files) unpack(c *codec, infos []checkpoint.FileInfo, maxBytes int64) error {
+	for i, info := range infos {
+		if !isPacked(info.Name) {
+			continue
+		}
+		if info.Contents > maxBytes {
+			return fmt.Errorf("%w: %s holds %d bytes", checkpoint.ErrDamaged, info.Name, info.Contents)
+		}
+		f, err := c.unpackFile(fs[i], info.Contents, info.Name)
+		if err != nil {
+			return err
+		}
+		fs.set(info.Name, f)
+	}
+	return nil
+}

@@ -101,6 +101,7 @@ func FuzzSegment(f *testing.F) {
 	dir := f.TempDir()
 	d := &diskSegments{fs: hostFS{}, dir: dir, temp: func() string { return filepath.Join(dir, "new") }}
 	p := newPool(d, c)
+	f.Cleanup(p.end)
 	from, err := os.Create(filepath.Join(dir, "from"))
 	if err != nil {
 		f.Fatal(err)

@@ -11,7 +11,6 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/memfile"
-	"runsc-recover/checkpoint/pageindex"
 )
 
 // Memory keeps checkpoints in memfds of this process. They survive the
@@ -32,24 +31,10 @@ var _ checkpoint.Store = (*Memory)(nil)
 // NewMemory returns an empty store.
 func NewMemory(opts Options) *Memory {
 	s := &Memory{ledger: newLedger(opts), held: make(map[checkpoint.Seq]memoryCheckpoint)}
-	s.pool = newPool(memorySegments{}, nil)
+	s.pool = newMemoryPool()
 	s.aside = newAside()
 	return s
 }
-
-// memorySegments keeps segments in memfds.
-type memorySegments struct{}
-
-func (memorySegments) create() (*os.File, error) { return memfile.New("pages") }
-
-func (memorySegments) write(f *os.File, b []byte, at int64) error {
-	_, err := f.WriteAt(b, at)
-	return err
-}
-
-func (memorySegments) keep(*segment, []pageindex.Run) error { return nil }
-
-func (memorySegments) remove(*segment) error { return nil }
 
 // Stage implements checkpoint.Store.
 func (s *Memory) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Staging, error) {
@@ -189,12 +174,12 @@ func (s *Memory) Close() error {
 	if s.closed {
 		return nil
 	}
-	s.pool.compactor.stop() // which doesn't need the lock
 	s.aside.end()
 	for seq, held := range s.held {
 		held.files.close()
 		s.pool.release(s.indexes[seq])
 	}
+	s.pool.end()
 	s.spare.close()
 	s.held, s.closed = nil, true
 	return nil

@@ -16,10 +16,6 @@ import (
 // A packed file is one frame after the other, each behind its size as it is
 // stored (4 bytes, little-endian). All but the last hold frameSize bytes.
 
-// isPacked says which of a checkpoint's files are packed on disk. The index is
-// small, and is read without a manifest.
-func isPacked(name checkpoint.FileName) bool { return name != checkpoint.FilePageIndex }
-
 // packFile packs the contents of a file and returns how many bytes of them
 // there are. What is read is what is packed, even if the file changes
 // meanwhile. Errors: ErrFull when there are more than maxBytes, ctx's.
@@ -89,22 +85,4 @@ func (c *codec) unpackFrame(in io.Reader, frame, stored []byte) (int, error) {
 		return 0, fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
 	}
 	return len(frame), c.unpack(frame, stored[:size])
-}
-
-// unpack puts the contents of those files that are packed in their place.
-func (fs *files) unpack(c *codec, infos []checkpoint.FileInfo, maxBytes int64) error {
-	for i, info := range infos {
-		if !isPacked(info.Name) {
-			continue
-		}
-		if info.Contents > maxBytes {
-			return fmt.Errorf("%w: %s holds %d bytes", checkpoint.ErrDamaged, info.Name, info.Contents)
-		}
-		f, err := c.unpackFile(fs[i], info.Contents, info.Name)
-		if err != nil {
-			return err
-		}
-		fs.set(info.Name, f)
-	}
-	return nil
 }

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cespare/xxhash/v2"
+
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/checkpoint/pageset"
@@ -382,8 +384,11 @@ func (p *pool) done(index []pageindex.Run) error {
 	return err
 }
 
-// close closes the files once nothing is open. It removes none.
-func (p *pool) close() {
+// end ends compaction, and closes the files once nothing is open. It removes
+// none.
+func (p *pool) end() {
+	p.compactor.stop()
+	p.aside.end()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
@@ -398,4 +403,43 @@ func (p *pool) closeLocked() {
 		s.f.Close()
 	}
 	p.segments, p.places = nil, nil
+}
+
+// readPages fills b with the pages of a run of addresses, and sums with what
+// their hashes are to be. Errors: ErrDamaged.
+func (p *pool) readPages(b []byte, r pageindex.Run, sums []uint64) error {
+	if err := p.read(b, r, 0); err != nil {
+		return fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
+	}
+	if err := p.sums(r, sums); err != nil {
+		return err
+	}
+	for i, sum := range sums {
+		if xxhash.Sum64(b[i*pageSize:(i+1)*pageSize]) != sum {
+			return fmt.Errorf("%w: the page at address %d has another hash", checkpoint.ErrDamaged, r.Page+uint64(i))
+		}
+	}
+	return nil
+}
+
+// sums looks up the hashes of the pages of a run of addresses.
+func (p *pool) sums(r pageindex.Run, sums []uint64) error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.eachLocked(r, func(pl place) error {
+		sums = sums[copy(sums, pl.seg.sums[pl.at:pl.at+pl.pages]):]
+		return nil
+	})
+}
+
+// has reports whether the pages of an index are there.
+func (p *pool) has(index []pageindex.Run) bool {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for _, r := range index {
+		if p.eachLocked(r, func(place) error { return nil }) != nil {
+			return false
+		}
+	}
+	return true
 }

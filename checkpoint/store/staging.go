@@ -76,7 +76,7 @@ func (st *staging) publish(ctx context.Context, m checkpoint.Manifest, began tim
 	if err := l.mayPublish(m); err != nil {
 		return m, err
 	}
-	a, err := l.pool.absorb(ctx, st.exchange, l.opts.maxBytes())
+	a, err := st.exchange.absorb(ctx, l.pool, l.opts.maxBytes())
 	if err != nil {
 		return m, err
 	}
