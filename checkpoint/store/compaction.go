@@ -214,6 +214,20 @@ func (p *pool) replace(chosen []*segment, s *segment, moves []place, addresses [
 	return cmp.Or(firstErr, s.punchDead(), p.sweepLocked())
 }
 
+// compactSoon says that pages were released: compaction looks whether it is
+// worth it.
+func (p *pool) compactSoon() { p.compactor.wake() }
+
+// compactAll rewrites all segments with dead pages.
+func (p *pool) compactAll(ctx context.Context) error {
+	for {
+		moved, err := p.compact(ctx, true)
+		if err != nil || !moved {
+			return err
+		}
+	}
+}
+
 // compactor compacts a pool in the background.
 type compactor struct {
 	pool   *pool
@@ -264,14 +278,4 @@ func (c *compactor) stop() {
 	c.cancel()
 	c.mu.Unlock()
 	c.work.Wait()
-}
-
-// compactAll rewrites whatever has dead pages.
-func (c *compactor) compactAll(ctx context.Context) error {
-	for {
-		moved, err := c.pool.compact(ctx, true)
-		if err != nil || !moved {
-			return err
-		}
-	}
 }

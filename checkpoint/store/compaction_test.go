@@ -5,52 +5,12 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"slices"
 	"testing"
 	"time"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
 )
-
-func TestWorthMoving(t *testing.T) {
-	const mib = 1 << 20
-	// use is a segment of which a share is referred to.
-	use := func(taken int64, live float64, pages uint64) segmentUse {
-		return segmentUse{taken, int64(float64(taken) * live), pages, uint64(float64(pages) * live)}
-	}
-	many := func(n int, u segmentUse) []segmentUse { return slices.Repeat([]segmentUse{u}, n) }
-	first := func(n int) []int {
-		var all []int
-		for i := range n {
-			all = append(all, i)
-		}
-		return all
-	}
-	for what, c := range map[string]struct {
-		all      []segmentUse
-		thorough bool
-		want     []int
-	}{
-		"nothing":                {},
-		"all live":               {all: many(3, use(64*mib, 1, 16384))},
-		"little is wasted":       {all: many(3, use(64*mib, 0.8, 16384))},
-		"a small store's waste":  {all: many(3, use(5*mib, 0.1, 1280))},
-		"the worst":              {all: []segmentUse{use(64*mib, 1, 16384), use(64*mib, 0.1, 16384)}, want: []int{1}},
-		"as many as fit":         {all: many(4, use(64*mib, 0.4, 16384)), want: []int{0, 1}},
-		"one that is full stays": {all: []segmentUse{use(64*mib, 0.01, 16384), use(64*mib, 0.9, 16384)}, want: []int{0}},
-		"many":                   {all: many(64, use(mib, 1, 256))},
-		"too many":               {all: many(65, use(mib/4, 1, 64)), want: first(33)},
-		"too many, larger":       {all: many(90, use(8*mib, 1, 2048)), want: first(8)},
-		"many that are full":     {all: many(190, use(64*mib, 1, 16384))},
-		"dead pages, thorough":   {all: []segmentUse{use(mib, 1, 256), use(mib, 0.5, 256)}, thorough: true, want: []int{1}},
-		"none dead, thorough":    {all: many(70, use(mib, 1, 256)), thorough: true},
-	} {
-		if got := worthMoving(c.all, c.thorough); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %v", what, got, c.want)
-		}
-	}
-}
 
 // TestDaysOfCheckpoints: whatever a program writes, files stay within their
 // bounds, and what is kept is right.
@@ -134,14 +94,13 @@ func (d *days) expectBounded(t *testing.T) {
 		p = s.pool
 	}
 	waitFor(t, "compaction", func() bool {
-		p.mu.RLock()
-		defer p.mu.RUnlock()
-		for _, s := range p.segments {
-			if s.stuck {
-				t.Fatalf("segment %d can't be read", s.id)
+		segments := p.inspect()
+		for _, s := range segments {
+			if s.Stuck {
+				t.Fatalf("segment %d can't be read", s.ID)
 			}
 		}
-		return len(p.segments) <= maxSegments+2
+		return len(segments) <= 66
 	})
 	good, _, err := d.s.List(context.Background())
 	if err != nil {
@@ -192,9 +151,9 @@ func TestCompactGivesAllBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectPages(t, s, 5)
-	for _, seg := range s.pool.segments {
-		if seg.live != uint64(len(seg.sums)) {
-			t.Errorf("segment %d has %d pages and needs %d", seg.id, len(seg.sums), seg.live)
+	for _, seg := range s.pool.inspect() {
+		if seg.Live != seg.Pages {
+			t.Errorf("segment %d has %d pages and needs %d", seg.ID, seg.Pages, seg.Live)
 		}
 	}
 }

@@ -152,9 +152,7 @@ func (s *Disk) loadIndex(seq checkpoint.Seq) {
 	if err != nil {
 		return
 	}
-	for _, r := range index {
-		s.pool.skip(0, r.End())
-	}
+	s.pool.reserve(index)
 	s.indexes[seq] = index
 	s.pool.hold(index)
 }

@@ -199,7 +199,7 @@ func (d *diskSegments) loadAll(p *pool) error {
 		}
 		seg, addresses, err := d.load(id, p)
 		if errors.Is(err, checkpoint.ErrDamaged) {
-			p.skip(id, 0)
+			p.skipID(id)
 			continue
 		}
 		if err != nil {

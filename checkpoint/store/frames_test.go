@@ -1,103 +1,20 @@
 package store
 
 import (
-	"bytes"
-	"errors"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"testing"
 
-	"github.com/klauspost/compress/zstd"
-
-	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageset"
 )
-
-func testCodec(t testing.TB) *codec {
-	t.Helper()
-	c, err := newCodec()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// someFrames are frames of all lengths, that can be compressed or not.
-func someFrames() [][]byte {
-	random := rand.New(rand.NewPCG(1, 2))
-	var all [][]byte
-	for n := 1; n <= framePages; n++ {
-		noise := make([]byte, n*pageSize)
-		for i := range noise {
-			noise[i] = byte(random.Uint32())
-		}
-		half := bytes.Clone(noise)
-		clear(half[len(half)/2:])
-		all = append(all, noise, half, make([]byte, n*pageSize))
-	}
-	return all
-}
-
-func TestFramesRoundTrip(t *testing.T) {
-	c := testCodec(t)
-	for _, frame := range someFrames() {
-		packed := c.pack(nil, frame)
-		if len(packed) > len(frame) {
-			t.Errorf("%d bytes became %d", len(frame), len(packed))
-		}
-		got := make([]byte, len(frame))
-		if err := c.unpack(got, packed); err != nil || !bytes.Equal(got, frame) {
-			t.Errorf("a frame of %d bytes, packed into %d, isn't what it was: %v", len(frame), len(packed), err)
-		}
-	}
-}
-
-// TestHostileFrames: a frame that says it is larger, or is, gives no more than
-// the room for it.
-func TestHostileFrames(t *testing.T) {
-	c := testCodec(t)
-	big, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, stored := range map[string][]byte{
-		"nothing":       nil,
-		"rubbish":       []byte("rubbish"),
-		"a bomb":        big.EncodeAll(make([]byte, 256<<20), nil),
-		"a longer one":  big.EncodeAll(make([]byte, frameSize+1), nil),
-		"a shorter one": big.EncodeAll(make([]byte, frameSize-1), nil),
-		"half of one":   big.EncodeAll([]byte("half of it is missing"), nil)[:12],
-		"two":           append(big.EncodeAll(make([]byte, frameSize), nil), big.EncodeAll(make([]byte, 1), nil)...),
-	} {
-		frame := make([]byte, frameSize)
-		if err := c.unpack(frame, stored); !errors.Is(err, checkpoint.ErrDamaged) {
-			t.Errorf("%s: %v", what, err)
-		}
-	}
-}
-
-func FuzzUnpack(f *testing.F) {
-	c := testCodec(f)
-	for _, frame := range someFrames()[:6] {
-		f.Add(c.pack(nil, frame))
-	}
-	f.Fuzz(func(t *testing.T, stored []byte) {
-		frame := make([]byte, 2*pageSize, 3*pageSize)
-		if len(stored) > len(frame) {
-			return
-		}
-		_ = c.unpack(frame, stored)
-		if beyond := frame[len(frame):cap(frame)]; !bytes.Equal(beyond, make([]byte, pageSize)) {
-			t.Error("more was written than there was room for")
-		}
-	})
-}
 
 // FuzzSegment: whatever a segment's file holds, reading it is bounded, and
 // what it says of itself holds together.
 func FuzzSegment(f *testing.F) {
-	c := testCodec(f)
+	c, err := newCodec()
+	if err != nil {
+		f.Fatal(err)
+	}
 	dir := f.TempDir()
 	d := &diskSegments{fs: hostFS{}, dir: dir, temp: func() string { return filepath.Join(dir, "new") }}
 	p := newPool(d, c)

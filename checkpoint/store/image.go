@@ -45,7 +45,7 @@ func (i *image) Manifest() checkpoint.Manifest { return i.manifest }
 
 func (i *image) File(name checkpoint.FileName) *os.File { return i.files.get(name) }
 
-func (i *image) Pages() checkpoint.PageReader { return newPageReader(i.pool, i.index) }
+func (i *image) Pages() checkpoint.PageReader { return i.pool.pages(i.index) }
 
 func (i *image) Close() error {
 	if i.closed {

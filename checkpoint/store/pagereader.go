@@ -15,6 +15,9 @@ type pageReader struct {
 	index *pageindex.Reader
 }
 
+// pages returns a reader of the pages of an index.
+func (p *pool) pages(index []pageindex.Run) checkpoint.PageReader { return newPageReader(p, index) }
+
 func newPageReader(p *pool, index []pageindex.Run) *pageReader {
 	return &pageReader{p, pageindex.NewReader(index)}
 }

@@ -100,11 +100,20 @@ func (p *pool) adopt(s *segment, addresses []pageindex.Run) {
 	p.adoptLocked(s, addresses)
 }
 
-// skip notes that an id, or addresses below one, are spoken for.
-func (p *pool) skip(id, address uint64) {
+// reserve notes that the addresses of an index are spoken for.
+func (p *pool) reserve(index []pageindex.Run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lastID, p.next = max(p.lastID, id), max(p.next, address)
+	for _, r := range index {
+		p.next = max(p.next, r.End())
+	}
+}
+
+// skipID notes that a segment's id is spoken for.
+func (p *pool) skipID(id uint64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lastID = max(p.lastID, id)
 }
 
 // adoptLocked makes a segment's pages known, but for those that are elsewhere
@@ -442,4 +451,43 @@ func (p *pool) has(index []pageindex.Run) bool {
 		}
 	}
 	return true
+}
+
+// Segment is a segment as inspection sees it.
+type Segment struct {
+	ID    uint64
+	Pages int   // that it holds
+	Live  int   // of these, those that are referred to
+	Taken int64 // bytes of the file system or of memory
+	Stuck bool  // it couldn't be rewritten
+}
+
+// inspect lists the segments.
+func (p *pool) inspect() []Segment {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	var all []Segment
+	for _, s := range p.segments {
+		all = append(all, Segment{s.id, len(s.sums), int(s.live), s.taken(), s.stuck})
+	}
+	return all
+}
+
+// stored returns the bytes that are stored for the page at an address: the
+// page's own, or its frame's. The file is the pool's.
+func (p *pool) stored(address uint64) (f *os.File, at, size int64, err error) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	err = p.eachLocked(pageindex.Run{Page: address, Pages: 1}, func(pl place) error {
+		f, at, size = pl.seg.f, int64(pl.at*pageSize), pageSize
+		if fs := pl.seg.frames; fs != nil {
+			frame := pl.at / framePages
+			if at = 0; frame > 0 {
+				at = fs.ends[frame-1]
+			}
+			size = fs.ends[frame] - at
+		}
+		return nil
+	})
+	return f, at, size, err
 }

@@ -86,7 +86,7 @@ func (st *staging) publish(ctx context.Context, m checkpoint.Manifest, began tim
 	// It is published: what can't be tidied up now is at the next open, and in
 	// memory a hole that can't be made costs memory, no more.
 	_ = l.pool.release(a.added)
-	l.pool.compactor.wake()
+	l.pool.compactSoon()
 	return m, nil
 }
 

@@ -6,8 +6,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/checkpoint/storetest"
@@ -60,8 +58,8 @@ func TestDisk(t *testing.T) {
 				panic(err)
 			}
 			pages := 0
-			for _, seg := range s.(*Disk).pool.segments {
-				pages += len(seg.sums)
+			for _, seg := range s.(*Disk).pool.inspect() {
+				pages += seg.Pages
 			}
 			return pages
 		},
@@ -82,23 +80,16 @@ func openTest(t *testing.T, dir string, opts Options) *Disk {
 func damagePage(t *testing.T, p *pool, index []pageindex.Run, page uint64, change func([]byte)) {
 	t.Helper()
 	pageindex.NewReader(index).Each(page, 1, func(r pageindex.Run) {
-		err := p.eachLocked(r, func(pl place) error {
-			at, end := int64(pl.at*pageSize), int64((pl.at+1)*pageSize)
-			if fs := pl.seg.frames; fs != nil {
-				frame := pl.at / framePages
-				if at, end = 0, fs.ends[frame]; frame > 0 {
-					at = fs.ends[frame-1]
-				}
-			}
-			b := make([]byte, end-at)
-			if _, err := pl.seg.f.ReadAt(b, at); err != nil {
-				return err
-			}
-			change(b)
-			_, err := pl.seg.f.WriteAt(b, at)
-			return err
-		})
+		f, at, size, err := p.stored(r.Page)
 		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, size)
+		if _, err := f.ReadAt(b, at); err != nil {
+			t.Fatal(err)
+		}
+		change(b)
+		if _, err := f.WriteAt(b, at); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -108,12 +99,8 @@ func damagePage(t *testing.T, p *pool, index []pageindex.Run, page uint64, chang
 // says.
 func room(p *pool) int {
 	pages := 0
-	for _, s := range p.segments {
-		var stat unix.Stat_t
-		if err := unix.Fstat(int(s.f.Fd()), &stat); err != nil {
-			panic(err)
-		}
-		pages += int(stat.Blocks * 512 / pageSize)
+	for _, s := range p.inspect() {
+		pages += int(s.Taken / pageSize)
 	}
 	return pages
 }

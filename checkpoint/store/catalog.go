@@ -123,7 +123,7 @@ func (l *ledger) forgetLocked(seq checkpoint.Seq) error {
 	err := l.pool.release(l.indexes[seq])
 	delete(l.indexes, seq)
 	delete(l.bytes, seq)
-	l.pool.compactor.wake()
+	l.pool.compactSoon()
 	return err
 }
 
