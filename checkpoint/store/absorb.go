@@ -15,9 +15,9 @@ import (
 // copied gives staging memory back that was copied and won't be used again: a
 // whole checkpoint isn't in memory twice.
 func (x *exchange) copied(at, pages uint64) {
-	if x.parentSeq == 0 && at*pageSize >= keptStaging {
+	if x.parentSeq == 0 && at*pageindex.PageSize >= keptStaging {
 		// Where that fails it takes room until the end of the exchange.
-		_ = unix.Fallocate(int(x.staged.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(at*pageSize), int64(pages*pageSize))
+		_ = unix.Fallocate(int(x.staged.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(at*pageindex.PageSize), int64(pages*pageindex.PageSize))
 	}
 }
 
@@ -37,10 +37,10 @@ func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorb
 		return nil, err
 	}
 	total, staged := pageindex.Pages(index), stagedPages(index)
-	if max(total, staged) > uint64(maxBytes)/pageSize {
+	if max(total, staged) > uint64(maxBytes)/pageindex.PageSize {
 		return nil, fmt.Errorf("%w: memory is larger than a checkpoint may be", checkpoint.ErrFull)
 	}
-	if stat, err := x.staged.Stat(); err != nil || uint64(stat.Size()) < staged*pageSize {
+	if stat, err := x.staged.Stat(); err != nil || uint64(stat.Size()) < staged*pageindex.PageSize {
 		return nil, fmt.Errorf("%w: %d pages aren't staged: %v", checkpoint.ErrDamaged, staged, err)
 	}
 	added, stored, err := p.add(ctx, x.staged, staged, x.copied)
@@ -49,8 +49,8 @@ func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorb
 	}
 	a := &absorbed{added: added}
 	a.pages = checkpoint.Pages{
-		Bytes:   int64(total * pageSize),
-		Changed: int64(staged * pageSize),
+		Bytes:   int64(total * pageindex.PageSize),
+		Changed: int64(staged * pageindex.PageSize),
 		Stored:  stored,
 	}
 	base := uint64(0)

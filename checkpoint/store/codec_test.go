@@ -9,6 +9,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/pageindex"
 )
 
 func testCodec(t testing.TB) *codec {
@@ -24,14 +25,14 @@ func testCodec(t testing.TB) *codec {
 func someFrames() [][]byte {
 	random := rand.New(rand.NewPCG(1, 2))
 	var all [][]byte
-	for n := 1; n <= framePages; n++ {
-		noise := make([]byte, n*pageSize)
+	for n := 1; n <= frameSize/pageindex.PageSize; n++ {
+		noise := make([]byte, n*pageindex.PageSize)
 		for i := range noise {
 			noise[i] = byte(random.Uint32())
 		}
 		half := bytes.Clone(noise)
 		clear(half[len(half)/2:])
-		all = append(all, noise, half, make([]byte, n*pageSize))
+		all = append(all, noise, half, make([]byte, n*pageindex.PageSize))
 	}
 	return all
 }
@@ -80,12 +81,12 @@ func FuzzUnpack(f *testing.F) {
 		f.Add(c.pack(nil, frame))
 	}
 	f.Fuzz(func(t *testing.T, stored []byte) {
-		frame := make([]byte, 2*pageSize, 3*pageSize)
+		frame := make([]byte, 2*pageindex.PageSize, 3*pageindex.PageSize)
 		if len(stored) > len(frame) {
 			return
 		}
 		_ = c.unpack(frame, stored)
-		if beyond := frame[len(frame):cap(frame)]; !bytes.Equal(beyond, make([]byte, pageSize)) {
+		if beyond := frame[len(frame):cap(frame)]; !bytes.Equal(beyond, make([]byte, pageindex.PageSize)) {
 			t.Error("more was written than there was room for")
 		}
 	})

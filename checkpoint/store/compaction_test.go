@@ -61,8 +61,8 @@ func (d *days) publish(t *testing.T, seq checkpoint.Seq) {
 			continue
 		}
 		d.pages[i] = byte(d.random.Uint32())
-		index = pageindex.Append(index, pageindex.Run{Source: pageindex.Staged, Page: uint64(len(staged) / pageSize), Pages: 1})
-		staged = append(staged, bytes.Repeat([]byte{d.pages[i]}, pageSize)...)
+		index = pageindex.Append(index, pageindex.Run{Source: pageindex.Staged, Page: uint64(len(staged) / pageindex.PageSize), Pages: 1})
+		staged = append(staged, bytes.Repeat([]byte{d.pages[i]}, pageindex.PageSize)...)
 	}
 	for name, b := range map[checkpoint.FileName][]byte{
 		checkpoint.FileKernel: {1}, checkpoint.FilePagesMeta: {2}, checkpoint.FileStaged: staged,
@@ -116,9 +116,9 @@ func (d *days) expectBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer img.Close()
-	b := make([]byte, pageSize)
+	b := make([]byte, pageindex.PageSize)
 	for i, want := range d.pages {
-		if _, err := img.Pages().ReadAt(b, int64(i)*pageSize); err != nil || b[0] != want || b[pageSize-1] != want {
+		if _, err := img.Pages().ReadAt(b, int64(i)*pageindex.PageSize); err != nil || b[0] != want || b[pageindex.PageSize-1] != want {
 			t.Fatalf("page %d is %d, not %d: %v", i, b[0], want, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/pageindex"
 )
 
 var errFault = errors.New("injected fault")
@@ -256,9 +257,9 @@ func expectPages(t *testing.T, s *Disk, seq checkpoint.Seq) {
 	if _, err := img.Pages().ReadAt(got, 0); err != nil {
 		t.Error(err)
 	}
-	want := bytes.Repeat([]byte{byte(seq)}, 2*pageSize)
+	want := bytes.Repeat([]byte{byte(seq)}, 2*pageindex.PageSize)
 	if seq > 1 {
-		want = append(want, bytes.Repeat([]byte{byte(seq - 1)}, pageSize)...)
+		want = append(want, bytes.Repeat([]byte{byte(seq - 1)}, pageindex.PageSize)...)
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("the pages of checkpoint %d aren't what was written", seq)

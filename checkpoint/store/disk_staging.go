@@ -85,7 +85,7 @@ func (st *diskStaging) writeFiles(ctx context.Context, fs *files, m checkpoint.M
 		if isPacked(name) {
 			contents[i], err = st.store.codec.packFile(ctx, out, st.received[i], st.store.opts.maxBytes())
 		} else {
-			err = writeAll(out, pageindex.AppendTo(nil, a.index))
+			_, err = out.Write(pageindex.AppendTo(nil, a.index))
 		}
 		if err == nil {
 			err = st.store.fs.Sync(f)

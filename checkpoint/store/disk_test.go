@@ -40,7 +40,7 @@ func write(s checkpoint.Store, seq checkpoint.Seq) error {
 		checkpoint.FileKernel:    []byte("kernel"),
 		checkpoint.FilePagesMeta: []byte("metadata"),
 		checkpoint.FilePageIndex: pageindex.AppendTo(nil, index),
-		checkpoint.FileStaged:    bytes.Repeat([]byte{byte(seq)}, 2*pageSize),
+		checkpoint.FileStaged:    bytes.Repeat([]byte{byte(seq)}, 2*pageindex.PageSize),
 	} {
 		if _, err := st.File(name).WriteAt(contents, 0); err != nil {
 			return err

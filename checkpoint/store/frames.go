@@ -10,9 +10,11 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// framePages is how many pages a frame holds: few, so that reading one page
-// anywhere costs little.
-const framePages = frameSize / pageSize
+// A frame holds few pages, so that reading one page anywhere costs little.
+const (
+	frameBytes = frameSize
+	framePages = frameBytes / pageSize
+)
 
 // frames finds the pages of a segment that lie in frames.
 type frames struct {

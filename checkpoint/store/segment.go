@@ -162,8 +162,8 @@ func (s *segment) read(b []byte, at, skip uint64) error {
 	}
 	from := at*pageSize + skip
 	for len(b) > 0 {
-		frame, skip := from/frameSize, from%frameSize
-		n := min(uint64(len(b)), frameSize-skip)
+		frame, skip := from/frameBytes, from%frameBytes
+		n := min(uint64(len(b)), frameBytes-skip)
 		if err := s.readFrame(b[:n], frame, skip); err != nil {
 			return err
 		}

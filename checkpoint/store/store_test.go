@@ -100,7 +100,7 @@ func damagePage(t *testing.T, p *pool, index []pageindex.Run, page uint64, chang
 func room(p *pool) int {
 	pages := 0
 	for _, s := range p.inspect() {
-		pages += int(s.Taken / pageSize)
+		pages += int(s.Taken / pageindex.PageSize)
 	}
 	return pages
 }

@@ -57,9 +57,9 @@ func (w *segmentWriter) append(pages []byte) error {
 		return w.put(pages)
 	}
 	for len(pages) > 0 {
-		n := min(len(pages), frameSize-len(w.frame))
+		n := min(len(pages), frameBytes-len(w.frame))
 		w.frame, pages = append(w.frame, pages[:n]...), pages[n:]
-		if len(w.frame) == frameSize {
+		if len(w.frame) == frameBytes {
 			if err := w.flush(); err != nil {
 				return err
 			}
