@@ -10,11 +10,12 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/pagepool"
 )
 
 // copied gives staging memory back that was copied and won't be used again: a
 // whole checkpoint isn't in memory twice.
-func (x *exchange) copied(at, pages uint64) {
+func (x *stagingFiles) copied(at, pages uint64) {
 	if x.parentSeq == 0 && at*pageindex.PageSize >= keptStaging {
 		// Where that fails it takes room until the end of the exchange.
 		_ = unix.Fallocate(int(x.staged.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(at*pageindex.PageSize), int64(pages*pageindex.PageSize))
@@ -31,7 +32,7 @@ type absorbed struct {
 
 // absorb copies what was staged into the pool, and can do so once. Errors: ErrDamaged, ErrMissed,
 // ErrFull.
-func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorbed, error) {
+func (x *stagingFiles) absorb(ctx context.Context, p *pagepool.Pool, maxBytes int64) (*absorbed, error) {
 	index, err := readIndex(x.index)
 	if err != nil {
 		return nil, err
@@ -43,7 +44,7 @@ func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorb
 	if stat, err := x.staged.Stat(); err != nil || uint64(stat.Size()) < staged*pageindex.PageSize {
 		return nil, fmt.Errorf("%w: %d pages aren't staged: %v", checkpoint.ErrDamaged, staged, err)
 	}
-	added, stored, err := p.add(ctx, x.staged, staged, x.copied)
+	added, stored, err := p.Add(ctx, x.staged, staged, x.copied)
 	if err != nil {
 		return nil, err
 	}
@@ -59,12 +60,12 @@ func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorb
 	}
 	resolved, err := pageindex.Resolve(index, x.parent, base, staged, maxRuns)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err), p.release(added))
+		return nil, errors.Join(fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err), p.Release(added))
 	}
-	p.hold(resolved)
+	p.Hold(resolved)
 	a.index = resolved
 	if x.full != nil {
-		if err := p.compare(ctx, resolved, x.full); err != nil {
+		if err := p.Compare(ctx, resolved, x.full); err != nil {
 			return nil, errors.Join(err, a.undo(p))
 		}
 	}
@@ -72,8 +73,8 @@ func (x *exchange) absorb(ctx context.Context, p *pool, maxBytes int64) (*absorb
 }
 
 // undo gives the memory of a checkpoint back that isn't published.
-func (a *absorbed) undo(p *pool) error {
-	return cmp.Or(p.release(a.added), p.release(a.index))
+func (a *absorbed) undo(p *pagepool.Pool) error {
+	return cmp.Or(p.Release(a.added), p.Release(a.index))
 }
 
 // stagedPages is how many pages of the staging file an index speaks of.

@@ -7,15 +7,17 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/lowprio"
+	"runsc-recover/checkpoint/store/pagepool"
 )
 
-// ledger is what both stores know of their checkpoints and do alike with them:
+// catalog is what both stores know of their checkpoints and do alike with them:
 // which there are, what they take, and which memory serves the next exchange.
-type ledger struct {
+type catalog struct {
 	opts Options
-	pool *pool
+	pool *pagepool.Pool
 	// Publishing is done on aside, until Close.
-	aside *aside
+	thread *lowprio.Thread
 
 	mu     sync.Mutex // guards all below
 	closed bool
@@ -24,20 +26,20 @@ type ledger struct {
 	// held, and bytes what they take beside them.
 	indexes map[checkpoint.Seq][]pageindex.Run
 	bytes   map[checkpoint.Seq]int64
-	spare   spares
+	spare   spareMemory
 }
 
-func newLedger(opts Options) ledger {
-	return ledger{opts: opts, indexes: make(map[checkpoint.Seq][]pageindex.Run), bytes: make(map[checkpoint.Seq]int64)}
+func newCatalog(opts Options) catalog {
+	return catalog{opts: opts, indexes: make(map[checkpoint.Seq][]pageindex.Run), bytes: make(map[checkpoint.Seq]int64)}
 }
 
-func (l *ledger) checkOpen() error {
+func (l *catalog) checkOpen() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.checkOpenLocked()
 }
 
-func (l *ledger) checkOpenLocked() error {
+func (l *catalog) checkOpenLocked() error {
 	if l.closed {
 		return checkpoint.ErrClosed
 	}
@@ -45,25 +47,25 @@ func (l *ledger) checkOpenLocked() error {
 }
 
 // exchange begins an exchange over the parent, if that is there.
-func (l *ledger) exchange(parent checkpoint.Seq) (*exchange, error) {
+func (l *catalog) openFiles(parent checkpoint.Seq) (*stagingFiles, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.checkOpenLocked(); err != nil {
 		return nil, err
 	}
-	x, err := newExchange(&l.spare, l.opts.Compare)
+	x, err := newStagingFiles(&l.spare, l.opts.Compare)
 	if err != nil {
 		return nil, err
 	}
 	if index, ok := l.indexes[parent]; ok {
 		x.parentSeq, x.parent = parent, index
 	}
-	l.pool.use(x.parent)
+	l.pool.Use(x.parent)
 	return x, nil
 }
 
 // reuse keeps memory for the next exchange.
-func (l *ledger) reuse(used spares) {
+func (l *catalog) reuse(used spareMemory) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || l.spare.staged != nil {
@@ -75,7 +77,7 @@ func (l *ledger) reuse(used spares) {
 
 // mayPublish refuses a manifest before anything is done for it: another's, or
 // one whose number doesn't rise.
-func (l *ledger) mayPublish(m checkpoint.Manifest) error {
+func (l *catalog) mayPublish(m checkpoint.Manifest) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.checkNextLocked(m.Seq); err != nil {
@@ -88,7 +90,7 @@ func (l *ledger) mayPublish(m checkpoint.Manifest) error {
 }
 
 // checkNextLocked: numbers only rise.
-func (l *ledger) checkNextLocked(seq checkpoint.Seq) error {
+func (l *catalog) checkNextLocked(seq checkpoint.Seq) error {
 	if err := l.checkOpenLocked(); err != nil {
 		return err
 	}
@@ -99,8 +101,8 @@ func (l *ledger) checkNextLocked(seq checkpoint.Seq) error {
 }
 
 // checkLimit refuses a checkpoint that alone is larger than the store may be.
-func (l *ledger) checkLimit(m checkpoint.Manifest, index []pageindex.Run) error {
-	bytes := beside(m) + l.pool.size(index)
+func (l *catalog) checkLimit(m checkpoint.Manifest, index []pageindex.Run) error {
+	bytes := beside(m) + l.pool.Bytes(index)
 	if l.opts.Limit > 0 && bytes > l.opts.Limit {
 		return fmt.Errorf("%w: %d MiB, the limit is %d MiB", checkpoint.ErrLimit, bytes>>20, l.opts.Limit>>20)
 	}
@@ -112,29 +114,29 @@ func beside(m checkpoint.Manifest) int64 { return m.Bytes() - m.Pages.Stored }
 
 // enterLocked notes a checkpoint that is published. It takes over the hold on
 // its pages.
-func (l *ledger) enterLocked(m checkpoint.Manifest, index []pageindex.Run) {
+func (l *catalog) enterLocked(m checkpoint.Manifest, index []pageindex.Run) {
 	l.last = m.Seq
 	l.indexes[m.Seq] = index
 	l.bytes[m.Seq] = beside(m)
 }
 
 // forgetLocked gives back the pages of a checkpoint that is gone.
-func (l *ledger) forgetLocked(seq checkpoint.Seq) error {
-	err := l.pool.release(l.indexes[seq])
+func (l *catalog) forgetLocked(seq checkpoint.Seq) error {
+	err := l.pool.Release(l.indexes[seq])
 	delete(l.indexes, seq)
 	delete(l.bytes, seq)
-	l.pool.compactSoon()
+	l.pool.CompactSoon()
 	return err
 }
 
 // Usage implements checkpoint.Store.
-func (l *ledger) Usage(context.Context) (checkpoint.Usage, error) {
+func (l *catalog) Usage(context.Context) (checkpoint.Usage, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.checkOpenLocked(); err != nil {
 		return checkpoint.Usage{}, err
 	}
-	u := l.pool.usage()
+	u := l.pool.Usage()
 	for _, n := range l.bytes {
 		u.Bytes, u.Live = u.Bytes+n, u.Live+n
 	}

@@ -10,6 +10,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/pagepool"
 )
 
 // TestDaysOfCheckpoints: whatever a program writes, files stay within their
@@ -86,7 +87,7 @@ func (d *days) remove(t *testing.T, seq checkpoint.Seq) {
 
 func (d *days) expectBounded(t *testing.T) {
 	t.Helper()
-	var p *pool
+	var p *pagepool.Pool
 	switch s := d.s.(type) {
 	case *Memory:
 		p = s.pool
@@ -94,7 +95,7 @@ func (d *days) expectBounded(t *testing.T) {
 		p = s.pool
 	}
 	waitFor(t, "compaction", func() bool {
-		segments := p.inspect()
+		segments := p.Segments()
 		for _, s := range segments {
 			if s.Stuck {
 				t.Fatalf("segment %d can't be read", s.ID)
@@ -151,7 +152,7 @@ func TestCompactGivesAllBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	expectPages(t, s, 5)
-	for _, seg := range s.pool.inspect() {
+	for _, seg := range s.pool.Segments() {
 		if seg.Live != seg.Pages {
 			t.Errorf("segment %d has %d pages and needs %d", seg.ID, seg.Pages, seg.Live)
 		}

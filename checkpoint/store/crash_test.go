@@ -16,6 +16,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/diskfs"
 )
 
 var errFault = errors.New("injected fault")
@@ -23,7 +24,7 @@ var errFault = errors.New("injected fault")
 // faultFS is the host's file system with a fault at one step, counted over the
 // calls that change something. After a crash every step fails.
 type faultFS struct {
-	hostFS
+	diskfs.Host
 	at      int // the step that fails; 0: none
 	crash   bool
 	err     error
@@ -49,14 +50,14 @@ func (f *faultFS) Mkdir(path string) error {
 	if err := f.fault(); err != nil {
 		return err
 	}
-	return f.hostFS.Mkdir(path)
+	return f.Host.Mkdir(path)
 }
 
 func (f *faultFS) Create(path string) (*os.File, error) {
 	if err := f.fault(); err != nil {
 		return nil, err
 	}
-	file, err := f.hostFS.Create(path)
+	file, err := f.Host.Create(path)
 	if err == nil {
 		f.created[inode(file)], f.entries[inode(file)] = true, true
 	}
@@ -65,10 +66,10 @@ func (f *faultFS) Create(path string) (*os.File, error) {
 
 func (f *faultFS) WriteAt(file *os.File, data []byte, at int64) error {
 	if err := f.fault(); err != nil {
-		f.hostFS.WriteAt(file, data[:len(data)/2], at)
+		f.Host.WriteAt(file, data[:len(data)/2], at)
 		return err
 	}
-	return f.hostFS.WriteAt(file, data, at)
+	return f.Host.WriteAt(file, data, at)
 }
 
 func (f *faultFS) Sync(file *os.File) error {
@@ -97,7 +98,7 @@ func (f *faultFS) Rename(from, to string) error {
 	if err := f.fault(); err != nil {
 		return err
 	}
-	err := f.hostFS.Rename(from, to)
+	err := f.Host.Rename(from, to)
 	if err == nil {
 		f.renames = append(f.renames, [2]string{from, to})
 	}
@@ -113,7 +114,7 @@ func (f *faultFS) RemoveAll(path string) error {
 	if err := os.Link(path, kept); err == nil {
 		f.removed = append(f.removed, [2]string{path, kept})
 	}
-	return f.hostFS.RemoveAll(path)
+	return f.Host.RemoveAll(path)
 }
 
 func inode(file *os.File) uint64 {

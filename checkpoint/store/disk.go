@@ -14,6 +14,10 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/store/diskfs"
+	"runsc-recover/checkpoint/store/frame"
+	"runsc-recover/checkpoint/store/lowprio"
+	"runsc-recover/checkpoint/store/pagepool"
 )
 
 // The names in a store's directory.
@@ -34,11 +38,11 @@ func parseDirName(name string) (checkpoint.Seq, bool) {
 // Disk keeps checkpoints in a directory. They survive this process and the
 // host's restart.
 type Disk struct {
-	ledger
-	fs     filesystem
+	catalog
+	fs     diskfs.FS
 	dir    string
 	lock   *os.File
-	codec  *codec
+	codec  *frame.Codec
 	staged atomic.Int64 // numbers what is being written
 }
 
@@ -49,10 +53,10 @@ var _ checkpoint.Store = (*Disk)(nil)
 // all the same: its Stage says ErrReadOnly. Errors: ErrInUse, ErrReadOnly,
 // ErrFull.
 func OpenDisk(dir string, opts Options) (*Disk, error) {
-	return openDisk(hostFS{}, dir, opts)
+	return openDisk(diskfs.Host{}, dir, opts)
 }
 
-func openDisk(fsys filesystem, dir string, opts Options) (*Disk, error) {
+func openDisk(fsys diskfs.FS, dir string, opts Options) (*Disk, error) {
 	if err := makeDir(fsys, dir); err != nil {
 		return nil, fmt.Errorf("open checkpoint store: %w", classify(err))
 	}
@@ -60,8 +64,8 @@ func openDisk(fsys filesystem, dir string, opts Options) (*Disk, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint store: %w", classify(err))
 	}
-	s := &Disk{ledger: newLedger(opts), fs: fsys, dir: dir, lock: lock}
-	if s.codec, err = newCodec(); err != nil {
+	s := &Disk{catalog: newCatalog(opts), fs: fsys, dir: dir, lock: lock}
+	if s.codec, err = frame.NewCodec(); err != nil {
 		lock.Close()
 		return nil, fmt.Errorf("open checkpoint store: %w", err)
 	}
@@ -69,12 +73,12 @@ func openDisk(fsys filesystem, dir string, opts Options) (*Disk, error) {
 		lock.Close()
 		return nil, fmt.Errorf("open checkpoint store: %w", err)
 	}
-	s.aside = newAside()
+	s.thread = lowprio.New()
 	return s, nil
 }
 
 // makeDir makes the store's directory, to last, if it isn't there.
-func makeDir(fsys filesystem, dir string) error {
+func makeDir(fsys diskfs.FS, dir string) error {
 	if _, err := os.Lstat(dir); err == nil {
 		return nil
 	}
@@ -124,7 +128,7 @@ func (s *Disk) recover() error {
 			return fmt.Errorf("clear away %s: %w", e.Name(), err)
 		}
 	}
-	if s.pool, err = newDiskPool(s.fs, s.dir, s.nextStagingPath, s.codec); err != nil {
+	if s.pool, err = pagepool.OpenDisk(s.fs, s.dir, s.nextStagingPath, s.codec); err != nil {
 		return err
 	}
 	for _, e := range entries {
@@ -133,8 +137,8 @@ func (s *Disk) recover() error {
 			s.loadIndex(seq)
 		}
 	}
-	if err := s.pool.settle(); err != nil && !errors.Is(classify(err), checkpoint.ErrReadOnly) {
-		s.pool.end()
+	if err := s.pool.Trim(); err != nil && !errors.Is(classify(err), checkpoint.ErrReadOnly) {
+		s.pool.Close()
 		return fmt.Errorf("clear away pages: %w", err)
 	}
 	return nil
@@ -152,9 +156,9 @@ func (s *Disk) loadIndex(seq checkpoint.Seq) {
 	if err != nil {
 		return
 	}
-	s.pool.reserve(index)
+	s.pool.Reserve(index)
 	s.indexes[seq] = index
-	s.pool.hold(index)
+	s.pool.Hold(index)
 }
 
 func (s *Disk) path(elem ...string) string {
@@ -318,8 +322,8 @@ func (s *Disk) Close() error {
 	if again {
 		return nil
 	}
-	s.pool.end()
-	s.aside.end()
+	s.pool.Close()
+	s.thread.End()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spare.close()

@@ -10,6 +10,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/diskfs"
 )
 
 // Stage implements checkpoint.Store.
@@ -29,7 +30,7 @@ func (s *Disk) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Sta
 		err = errors.Join(err, s.fs.RemoveAll(st.dir))
 		return nil, fmt.Errorf("stage a checkpoint: %w", classify(err))
 	}
-	st.keep = st.keepOnDisk
+	st.commit = st.commitToDisk
 	return st, nil
 }
 
@@ -55,8 +56,8 @@ func (st *diskStaging) create(name string) (*os.File, error) {
 	return st.store.fs.Create(path)
 }
 
-// keepOnDisk writes the staging directory and gives it the checkpoint's name.
-func (st *diskStaging) keepOnDisk(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
+// commitToDisk writes the staging directory and gives it the checkpoint's name.
+func (st *diskStaging) commitToDisk(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	var fs files
 	defer fs.close()
 	m, err := st.writeFiles(ctx, &fs, m, a, began)
@@ -83,7 +84,7 @@ func (st *diskStaging) writeFiles(ctx context.Context, fs *files, m checkpoint.M
 		fs[i] = f
 		out := &fileWriter{st.store.fs, f, 0}
 		if isPacked(name) {
-			contents[i], err = st.store.codec.packFile(ctx, out, st.received[i], st.store.opts.maxBytes())
+			contents[i], err = st.store.codec.PackFile(ctx, out, st.received[i], st.store.opts.maxBytes())
 		} else {
 			_, err = out.Write(pageindex.AppendTo(nil, a.index))
 		}
@@ -103,7 +104,7 @@ func (st *diskStaging) writeFiles(ctx context.Context, fs *files, m checkpoint.M
 
 // fileWriter writes a new file, one write after the other.
 type fileWriter struct {
-	fs filesystem
+	fs diskfs.FS
 	f  *os.File
 	at int64
 }

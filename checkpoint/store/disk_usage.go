@@ -10,7 +10,7 @@ func (s *Disk) Compact(ctx context.Context) error {
 	s.mu.Lock()
 	s.spare.close()
 	s.mu.Unlock()
-	return classify(s.pool.compactAll(ctx))
+	return classify(s.pool.Compact(ctx))
 }
 
 // measure adds up the sizes of the files of a directory.

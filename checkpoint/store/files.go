@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/store/frame"
 )
 
 // files are the open files of a checkpoint, in the order of
@@ -135,7 +136,7 @@ func hash(ctx context.Context, f *os.File, size int64) (uint64, error) {
 func isPacked(name checkpoint.FileName) bool { return name != checkpoint.FilePageIndex }
 
 // unpack puts the contents of those files that are packed in their place.
-func (fs *files) unpack(c *codec, infos []checkpoint.FileInfo, maxBytes int64) error {
+func (fs *files) unpack(c *frame.Codec, infos []checkpoint.FileInfo, maxBytes int64) error {
 	for i, info := range infos {
 		if !isPacked(info.Name) {
 			continue
@@ -143,7 +144,7 @@ func (fs *files) unpack(c *codec, infos []checkpoint.FileInfo, maxBytes int64) e
 		if info.Contents > maxBytes {
 			return fmt.Errorf("%w: %s holds %d bytes", checkpoint.ErrDamaged, info.Name, info.Contents)
 		}
-		f, err := c.unpackFile(fs[i], info.Contents, info.Name)
+		f, err := c.UnpackFile(fs[i], info.Contents, info.Name)
 		if err != nil {
 			return err
 		}

@@ -11,12 +11,14 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/memfile"
+	"runsc-recover/checkpoint/store/lowprio"
+	"runsc-recover/checkpoint/store/pagepool"
 )
 
 // Memory keeps checkpoints in memfds of this process. They survive the
 // sandbox's death and nothing else.
 type Memory struct {
-	ledger
+	catalog
 	// held are the checkpoints that are published. The ledger's lock guards it.
 	held map[checkpoint.Seq]memoryCheckpoint
 }
@@ -30,9 +32,9 @@ var _ checkpoint.Store = (*Memory)(nil)
 
 // NewMemory returns an empty store.
 func NewMemory(opts Options) *Memory {
-	s := &Memory{ledger: newLedger(opts), held: make(map[checkpoint.Seq]memoryCheckpoint)}
-	s.pool = newMemoryPool()
-	s.aside = newAside()
+	s := &Memory{catalog: newCatalog(opts), held: make(map[checkpoint.Seq]memoryCheckpoint)}
+	s.pool = pagepool.NewMemory()
+	s.thread = lowprio.New()
 	return s
 }
 
@@ -45,7 +47,7 @@ func (s *Memory) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.S
 	if err != nil {
 		return nil, classify(err)
 	}
-	st.keep = memoryStaging{st, s}.keepInMemory
+	st.commit = memoryStaging{st, s}.commitToMemory
 	return st, nil
 }
 
@@ -56,8 +58,8 @@ type memoryStaging struct {
 	store *Memory
 }
 
-// keepInMemory makes the staging's files the checkpoint's.
-func (st memoryStaging) keepInMemory(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
+// commitToMemory makes the staging's files the checkpoint's.
+func (st memoryStaging) commitToMemory(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	s := st.store
 	index, err := memfile.New(string(checkpoint.FilePageIndex))
 	if err != nil {
@@ -174,12 +176,12 @@ func (s *Memory) Close() error {
 	if s.closed {
 		return nil
 	}
-	s.aside.end()
+	s.thread.End()
 	for seq, held := range s.held {
 		held.files.close()
-		s.pool.release(s.indexes[seq])
+		s.pool.Release(s.indexes[seq])
 	}
-	s.pool.end()
+	s.pool.Close()
 	s.spare.close()
 	s.held, s.closed = nil, true
 	return nil

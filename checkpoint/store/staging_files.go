@@ -13,10 +13,10 @@ import (
 // the next checkpoint, beyond twice what this one needed.
 const keptStaging = 16 << 20
 
-// exchange is what passes between a store and the sandbox while a checkpoint
+// stagingFiles is what passes between a store and the sandbox while a checkpoint
 // is taken. The sandbox may hold the descriptors, and write, for ever: all is
 // copied before it counts.
-type exchange struct {
+type stagingFiles struct {
 	index  *os.File // pageindex, of what is staged and what is the parent's
 	staged *os.File
 	full   *os.File // nil unless memory is compared
@@ -25,28 +25,28 @@ type exchange struct {
 	parent    []pageindex.Run
 }
 
-// spares is memory that was used in an exchange, for the next one: to copy into
+// spareMemory is memory that was used in an exchange, for the next one: to copy into
 // memory that was touched before takes a fraction of the time.
-type spares struct {
+type spareMemory struct {
 	staged, full *os.File
 }
 
 // close gives the memory back, even if a sandbox that isn't using it any more
 // still has it mapped.
-func (s *spares) close() {
+func (s *spareMemory) close() {
 	for _, f := range []*os.File{s.staged, s.full} {
 		if f != nil {
 			_ = f.Truncate(0)
 			f.Close()
 		}
 	}
-	*s = spares{}
+	*s = spareMemory{}
 }
 
-// newExchange takes ownership of what is in spares.
-func newExchange(s *spares, compare bool) (*exchange, error) {
-	x := &exchange{staged: s.staged, full: s.full}
-	*s = spares{}
+// newStagingFiles takes ownership of what is in spares.
+func newStagingFiles(s *spareMemory, compare bool) (*stagingFiles, error) {
+	x := &stagingFiles{staged: s.staged, full: s.full}
+	*s = spareMemory{}
 	var err error
 	open := func(f **os.File, name checkpoint.FileName) {
 		if *f == nil && err == nil {
@@ -65,7 +65,7 @@ func newExchange(s *spares, compare bool) (*exchange, error) {
 	return x, nil
 }
 
-func (x *exchange) get(name checkpoint.FileName) *os.File {
+func (x *stagingFiles) get(name checkpoint.FileName) *os.File {
 	switch name {
 	case checkpoint.FilePageIndex:
 		return x.index
@@ -79,7 +79,7 @@ func (x *exchange) get(name checkpoint.FileName) *os.File {
 
 // close closes the files that are there. The staging memory isn't used again:
 // the sandbox may still be writing.
-func (x *exchange) close() error {
+func (x *stagingFiles) close() error {
 	var errs []error
 	for _, f := range []**os.File{&x.index, &x.staged, &x.full} {
 		if *f != nil {
@@ -90,10 +90,10 @@ func (x *exchange) close() error {
 	return errors.Join(errs...)
 }
 
-// spare takes the memory out of an exchange that the sandbox is done with, cut
+// takeSpare takes the memory out of an exchange that the sandbox is done with, cut
 // to what the next checkpoint is likely to need: after a whole one, little.
-func (x *exchange) spare(used int64) spares {
-	s := spares{staged: x.staged, full: x.full}
+func (x *stagingFiles) takeSpare(used int64) spareMemory {
+	s := spareMemory{staged: x.staged, full: x.full}
 	x.staged, x.full = nil, nil
 	keep := int64(keptStaging)
 	if x.parentSeq != 0 {

@@ -8,6 +8,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/pagepool"
 	"runsc-recover/checkpoint/storetest"
 )
 
@@ -58,7 +59,7 @@ func TestDisk(t *testing.T) {
 				panic(err)
 			}
 			pages := 0
-			for _, seg := range s.(*Disk).pool.inspect() {
+			for _, seg := range s.(*Disk).pool.Segments() {
 				pages += seg.Pages
 			}
 			return pages
@@ -77,10 +78,10 @@ func openTest(t *testing.T, dir string, opts Options) *Disk {
 }
 
 // damagePage changes a page, or what is stored of its frame.
-func damagePage(t *testing.T, p *pool, index []pageindex.Run, page uint64, change func([]byte)) {
+func damagePage(t *testing.T, p *pagepool.Pool, index []pageindex.Run, page uint64, change func([]byte)) {
 	t.Helper()
 	pageindex.NewReader(index).Each(page, 1, func(r pageindex.Run) {
-		f, at, size, err := p.stored(r.Page)
+		f, at, size, err := p.Stored(r.Page)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,9 +98,9 @@ func damagePage(t *testing.T, p *pool, index []pageindex.Run, page uint64, chang
 
 // room is the number of pages that segments take, by what their file system
 // says.
-func room(p *pool) int {
+func room(p *pagepool.Pool) int {
 	pages := 0
-	for _, s := range p.inspect() {
+	for _, s := range p.Segments() {
 		pages += int(s.Taken / pageindex.PageSize)
 	}
 	return pages

@@ -1,4 +1,8 @@
-package store
+// Package lowprio is a thread whose work yields to the program's.
+//
+// It must not know the work. It has no locks; each Thread is a goroutine, until
+// End.
+package lowprio
 
 import (
 	"runtime"
@@ -7,33 +11,33 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// asideNice is the priority of what is done beside the program: low, but not
+// nice is the priority of what is done beside the program: low, but not
 // so low that a program that never rests keeps a checkpoint from being kept.
-const asideNice = 5
+const nice = 5
 
 // aside is a thread that yields to the program's. It lasts as long as the
 // store, and doesn't end then either: processes may have been started on it
 // before it was ours, with a parent-death signal.
-type aside struct {
+type Thread struct {
 	calls chan func()
 	ended chan struct{}
 	once  sync.Once
 }
 
-func newAside() *aside {
-	a := &aside{calls: make(chan func()), ended: make(chan struct{})}
+func New() *Thread {
+	a := &Thread{calls: make(chan func()), ended: make(chan struct{})}
 	go a.serve()
 	return a
 }
 
-func (a *aside) serve() {
+func (a *Thread) serve() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// Where the priority can't be set, the thread merely doesn't yield, and
 	// where it can't be set back the process is as good as over.
 	before, err := unix.Getpriority(unix.PRIO_PROCESS, unix.Gettid())
 	if err == nil {
-		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before+asideNice)
+		_ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before+nice)
 		defer func() { _ = unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), 20-before) }()
 	}
 	for {
@@ -46,8 +50,8 @@ func (a *aside) serve() {
 	}
 }
 
-// do runs f on the thread, or on the caller's when that has been let go.
-func (a *aside) do(f func()) {
+// Do runs f on the thread, or on the caller's when that has been let go.
+func (a *Thread) Do(f func()) {
 	done := make(chan struct{})
 	select {
 	case a.calls <- func() { defer close(done); f() }:
@@ -57,5 +61,5 @@ func (a *aside) do(f func()) {
 	}
 }
 
-// end lets the thread go once it has nothing to do.
-func (a *aside) end() { a.once.Do(func() { close(a.ended) }) }
+// End lets the thread go once it has nothing to do.
+func (a *Thread) End() { a.once.Do(func() { close(a.ended) }) }

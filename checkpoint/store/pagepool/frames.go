@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"fmt"
@@ -8,17 +8,18 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/store/frame"
 )
 
 // A frame holds few pages, so that reading one page anywhere costs little.
 const (
-	frameBytes = frameSize
+	frameBytes = frame.Size
 	framePages = frameBytes / pageSize
 )
 
 // frames finds the pages of a segment that lie in frames.
 type frames struct {
-	codec *codec
+	codec *frame.Codec
 	cache *frameCache
 	ends  []int64 // of the frames, in the file
 }
@@ -34,7 +35,7 @@ func (fs *frames) load(f *os.File, frame uint64, b []byte, sums []uint64) error 
 	if _, err := f.ReadAt(stored, start); err != nil {
 		return fmt.Errorf("%w: read a frame: %w", checkpoint.ErrDamaged, err)
 	}
-	if err := fs.codec.unpack(b, stored); err != nil {
+	if err := fs.codec.Unpack(b, stored); err != nil {
 		return err
 	}
 	for i, sum := range sums {

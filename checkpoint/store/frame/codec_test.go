@@ -1,4 +1,4 @@
-package store
+package frame
 
 import (
 	"bytes"
@@ -12,9 +12,9 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-func testCodec(t testing.TB) *codec {
+func testCodec(t testing.TB) *Codec {
 	t.Helper()
-	c, err := newCodec()
+	c, err := NewCodec()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func testCodec(t testing.TB) *codec {
 func someFrames() [][]byte {
 	random := rand.New(rand.NewPCG(1, 2))
 	var all [][]byte
-	for n := 1; n <= frameSize/pageindex.PageSize; n++ {
+	for n := 1; n <= Size/pageindex.PageSize; n++ {
 		noise := make([]byte, n*pageindex.PageSize)
 		for i := range noise {
 			noise[i] = byte(random.Uint32())
@@ -40,12 +40,12 @@ func someFrames() [][]byte {
 func TestFramesRoundTrip(t *testing.T) {
 	c := testCodec(t)
 	for _, frame := range someFrames() {
-		packed := c.pack(nil, frame)
+		packed := c.Pack(nil, frame)
 		if len(packed) > len(frame) {
 			t.Errorf("%d bytes became %d", len(frame), len(packed))
 		}
 		got := make([]byte, len(frame))
-		if err := c.unpack(got, packed); err != nil || !bytes.Equal(got, frame) {
+		if err := c.Unpack(got, packed); err != nil || !bytes.Equal(got, frame) {
 			t.Errorf("a frame of %d bytes, packed into %d, isn't what it was: %v", len(frame), len(packed), err)
 		}
 	}
@@ -63,13 +63,13 @@ func TestHostileFrames(t *testing.T) {
 		"nothing":       nil,
 		"rubbish":       []byte("rubbish"),
 		"a bomb":        big.EncodeAll(make([]byte, 256<<20), nil),
-		"a longer one":  big.EncodeAll(make([]byte, frameSize+1), nil),
-		"a shorter one": big.EncodeAll(make([]byte, frameSize-1), nil),
+		"a longer one":  big.EncodeAll(make([]byte, Size+1), nil),
+		"a shorter one": big.EncodeAll(make([]byte, Size-1), nil),
 		"half of one":   big.EncodeAll([]byte("half of it is missing"), nil)[:12],
-		"two":           append(big.EncodeAll(make([]byte, frameSize), nil), big.EncodeAll(make([]byte, 1), nil)...),
+		"two":           append(big.EncodeAll(make([]byte, Size), nil), big.EncodeAll(make([]byte, 1), nil)...),
 	} {
-		frame := make([]byte, frameSize)
-		if err := c.unpack(frame, stored); !errors.Is(err, checkpoint.ErrDamaged) {
+		frame := make([]byte, Size)
+		if err := c.Unpack(frame, stored); !errors.Is(err, checkpoint.ErrDamaged) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
@@ -78,14 +78,14 @@ func TestHostileFrames(t *testing.T) {
 func FuzzUnpack(f *testing.F) {
 	c := testCodec(f)
 	for _, frame := range someFrames()[:6] {
-		f.Add(c.pack(nil, frame))
+		f.Add(c.Pack(nil, frame))
 	}
 	f.Fuzz(func(t *testing.T, stored []byte) {
 		frame := make([]byte, 2*pageindex.PageSize, 3*pageindex.PageSize)
 		if len(stored) > len(frame) {
 			return
 		}
-		_ = c.unpack(frame, stored)
+		_ = c.Unpack(frame, stored)
 		if beyond := frame[len(frame):cap(frame)]; !bytes.Equal(beyond, make([]byte, pageindex.PageSize)) {
 			t.Error("more was written than there was room for")
 		}

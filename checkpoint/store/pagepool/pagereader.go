@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"fmt"
@@ -11,14 +11,14 @@ import (
 // pageReader implements checkpoint.PageReader for an index whose pages are
 // held.
 type pageReader struct {
-	pool  *pool
+	pool  *Pool
 	index *pageindex.Reader
 }
 
-// pages returns a reader of the pages of an index.
-func (p *pool) pages(index []pageindex.Run) checkpoint.PageReader { return newPageReader(p, index) }
+// Pages returns a reader of the pages of an index.
+func (p *Pool) Pages(index []pageindex.Run) checkpoint.PageReader { return newPageReader(p, index) }
 
-func newPageReader(p *pool, index []pageindex.Run) *pageReader {
+func newPageReader(p *Pool, index []pageindex.Run) *pageReader {
 	return &pageReader{p, pageindex.NewReader(index)}
 }
 

@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"os"
@@ -6,19 +6,21 @@ import (
 	"testing"
 
 	"runsc-recover/checkpoint/pageset"
+	"runsc-recover/checkpoint/store/diskfs"
+	"runsc-recover/checkpoint/store/frame"
 )
 
 // FuzzSegment: whatever a segment's file holds, reading it is bounded, and
 // what it says of itself holds together.
 func FuzzSegment(f *testing.F) {
-	c, err := newCodec()
+	c, err := frame.NewCodec()
 	if err != nil {
 		f.Fatal(err)
 	}
 	dir := f.TempDir()
-	d := &diskSegments{fs: hostFS{}, dir: dir, temp: func() string { return filepath.Join(dir, "new") }}
+	d := &diskBacking{fs: diskfs.Host{}, dir: dir, temp: func() string { return filepath.Join(dir, "new") }}
 	p := newPool(d, c)
-	f.Cleanup(p.end)
+	f.Cleanup(p.Close)
 	from, err := os.Create(filepath.Join(dir, "from"))
 	if err != nil {
 		f.Fatal(err)
@@ -26,7 +28,7 @@ func FuzzSegment(f *testing.F) {
 	if _, err := from.WriteAt(make([]byte, 40*pageSize), 0); err != nil {
 		f.Fatal(err)
 	}
-	if _, _, err := p.add(f.Context(), from, 40, func(_, _ uint64) {}); err != nil {
+	if _, _, err := p.Add(f.Context(), from, 40, func(_, _ uint64) {}); err != nil {
 		f.Fatal(err)
 	}
 	whole, err := os.ReadFile(d.path(1))

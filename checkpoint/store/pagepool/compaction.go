@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"cmp"
@@ -67,9 +67,9 @@ func worthMoving(all []segmentUse, thorough bool) []int {
 	return order
 }
 
-// compact rewrites some segments into one, if that is worth it, and reports
+// compactOnce rewrites some segments into one, if that is worth it, and reports
 // whether it was.
-func (p *pool) compact(ctx context.Context, thorough bool) (bool, error) {
+func (p *Pool) compactOnce(ctx context.Context, thorough bool) (bool, error) {
 	p.compacting.Lock()
 	defer p.compacting.Unlock()
 	chosen, moves := p.plan(thorough)
@@ -83,7 +83,7 @@ func (p *pool) compact(ctx context.Context, thorough bool) (bool, error) {
 	}
 	var s *segment
 	var err error
-	p.aside.do(func() {
+	p.thread.Do(func() {
 		s, err = p.newSegment(addresses, func(w *segmentWriter) error {
 			culprit, err := w.move(ctx, moves)
 			if culprit != nil {
@@ -101,7 +101,7 @@ func (p *pool) compact(ctx context.Context, thorough bool) (bool, error) {
 
 // plan chooses segments, which it pins, and says where their pages are that
 // somebody refers to, by address.
-func (p *pool) plan(thorough bool) (chosen []*segment, moves []place) {
+func (p *Pool) plan(thorough bool) (chosen []*segment, moves []extent) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var candidates []*segment
@@ -117,7 +117,7 @@ func (p *pool) plan(thorough bool) (chosen []*segment, moves []place) {
 		which[candidates[i]], candidates[i].moving = true, true
 		chosen = append(chosen, candidates[i])
 	}
-	for _, pl := range p.places {
+	for _, pl := range p.extents {
 		if which[pl.seg] {
 			moves = append(moves, pl.live()...)
 		}
@@ -127,8 +127,8 @@ func (p *pool) plan(thorough bool) (chosen []*segment, moves []place) {
 }
 
 // live returns the parts of a place that somebody refers to.
-func (pl place) live() []place {
-	var out []place
+func (pl extent) live() []extent {
+	var out []extent
 	for i := range pl.pages {
 		if pl.seg.refs[pl.at+i] == 0 {
 			continue
@@ -136,7 +136,7 @@ func (pl place) live() []place {
 		if n := len(out); n > 0 && out[n-1].address+out[n-1].pages == pl.address+i {
 			out[n-1].pages++
 		} else {
-			out = append(out, place{pl.address + i, 1, pl.seg, pl.at + i})
+			out = append(out, extent{pl.address + i, 1, pl.seg, pl.at + i})
 		}
 	}
 	return out
@@ -144,7 +144,7 @@ func (pl place) live() []place {
 
 // move appends pages of other segments with the hashes that they have there:
 // what is damaged stays damaged. It returns the segment that can't be read.
-func (w *segmentWriter) move(ctx context.Context, moves []place) (*segment, error) {
+func (w *segmentWriter) move(ctx context.Context, moves []extent) (*segment, error) {
 	buf := make([]byte, chunkPages*pageSize)
 	for _, m := range moves {
 		for m.pages > 0 {
@@ -173,7 +173,7 @@ func (w *segmentWriter) move(ctx context.Context, moves []place) (*segment, erro
 
 // leave gives up rewriting segments. Holes that can't be made now are at the
 // next open.
-func (p *pool) leave(chosen []*segment) {
+func (p *Pool) leave(chosen []*segment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, s := range chosen {
@@ -182,7 +182,7 @@ func (p *pool) leave(chosen []*segment) {
 	}
 }
 
-func (p *pool) setStuck(s *segment) {
+func (p *Pool) setStuck(s *segment) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.stuck = true
@@ -190,7 +190,7 @@ func (p *pool) setStuck(s *segment) {
 
 // replace puts a segment in the place of those that were moved into it. What
 // lost its last reference meanwhile has none there either.
-func (p *pool) replace(chosen []*segment, s *segment, moves []place, addresses []pageindex.Run) error {
+func (p *Pool) replace(chosen []*segment, s *segment, moves []extent, addresses []pageindex.Run) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	at := uint64(0)
@@ -209,19 +209,19 @@ func (p *pool) replace(chosen []*segment, s *segment, moves []place, addresses [
 		firstErr = cmp.Or(firstErr, p.removeLocked(old))
 	}
 	p.segments = slices.DeleteFunc(p.segments, func(s *segment) bool { return s.removed })
-	p.places = slices.DeleteFunc(p.places, func(pl place) bool { return pl.seg.removed })
+	p.extents = slices.DeleteFunc(p.extents, func(pl extent) bool { return pl.seg.removed })
 	p.adoptLocked(s, addresses)
 	return cmp.Or(firstErr, s.punchDead(), p.sweepLocked())
 }
 
-// compactSoon says that pages were released: compaction looks whether it is
+// CompactSoon says that pages were released: compaction looks whether it is
 // worth it.
-func (p *pool) compactSoon() { p.compactor.wake() }
+func (p *Pool) CompactSoon() { p.compactor.wake() }
 
-// compactAll rewrites all segments with dead pages.
-func (p *pool) compactAll(ctx context.Context) error {
+// Compact rewrites all segments with dead pages.
+func (p *Pool) Compact(ctx context.Context) error {
 	for {
-		moved, err := p.compact(ctx, true)
+		moved, err := p.compactOnce(ctx, true)
 		if err != nil || !moved {
 			return err
 		}
@@ -230,7 +230,7 @@ func (p *pool) compactAll(ctx context.Context) error {
 
 // compactor compacts a pool in the background.
 type compactor struct {
-	pool   *pool
+	pool   *Pool
 	ctx    context.Context
 	cancel context.CancelFunc
 	mu     sync.Mutex
@@ -239,7 +239,7 @@ type compactor struct {
 	work   sync.WaitGroup
 }
 
-func newCompactor(p *pool) *compactor {
+func newCompactor(p *Pool) *compactor {
 	c := &compactor{pool: p}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
@@ -258,7 +258,7 @@ func (c *compactor) wake() {
 		for c.more() {
 			// What can't be done now is tried after the next change.
 			for moved, err := true, error(nil); moved && err == nil; {
-				moved, err = c.pool.compact(c.ctx, false)
+				moved, err = c.pool.compactOnce(c.ctx, false)
 			}
 		}
 	})

@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/frame"
 )
 
 // segmentWriter appends pages to a new segment.
@@ -16,8 +17,8 @@ type segmentWriter struct {
 	write func(f *os.File, b []byte, at int64) error
 	sums  []uint64
 	size  int64
-	codec *codec // nil: each page lies by itself
-	frame []byte // pages whose frame isn't full yet
+	codec *frame.Codec // nil: each page lies by itself
+	frame []byte       // pages whose frame isn't full yet
 	ends  []int64
 	buf   []byte
 	// packed is used again for each frame.
@@ -73,7 +74,7 @@ func (w *segmentWriter) flush() error {
 	if len(w.frame) == 0 {
 		return nil
 	}
-	w.packed = w.codec.pack(w.packed, w.frame)
+	w.packed = w.codec.Pack(w.packed, w.frame)
 	w.frame = w.frame[:0]
 	err := w.put(w.packed)
 	w.ends = append(w.ends, w.size)
@@ -99,7 +100,7 @@ func (w *segmentWriter) segment(id uint64, cache *frameCache) *segment {
 
 // newSegment writes and keeps a segment of pages that have these addresses.
 // fill appends them.
-func (p *pool) newSegment(addresses []pageindex.Run, fill func(*segmentWriter) error) (*segment, error) {
+func (p *Pool) newSegment(addresses []pageindex.Run, fill func(*segmentWriter) error) (*segment, error) {
 	f, err := p.files.create()
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package store
+package pagepool
 
 import (
 	"encoding/binary"
@@ -14,6 +14,8 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/checkpoint/store/diskfs"
+	"runsc-recover/checkpoint/store/frame"
 )
 
 // A segment on disk:
@@ -44,22 +46,22 @@ func parseSegmentName(name string) (uint64, bool) {
 	return id, ok && err == nil && segmentName(id) == name
 }
 
-// diskSegments keeps segments in a directory.
-type diskSegments struct {
-	fs   filesystem
+// diskBacking keeps segments in a directory.
+type diskBacking struct {
+	fs   diskfs.FS
 	dir  string
 	temp func() string // a new name for a file being written
 }
 
-func (d *diskSegments) path(id uint64) string { return filepath.Join(d.dir, segmentName(id)) }
+func (d *diskBacking) path(id uint64) string { return filepath.Join(d.dir, segmentName(id)) }
 
-func (d *diskSegments) create() (*os.File, error) { return d.fs.Create(d.temp()) }
+func (d *diskBacking) create() (*os.File, error) { return d.fs.Create(d.temp()) }
 
-func (d *diskSegments) write(f *os.File, b []byte, at int64) error { return d.fs.WriteAt(f, b, at) }
+func (d *diskBacking) write(f *os.File, b []byte, at int64) error { return d.fs.WriteAt(f, b, at) }
 
 // keep implements segmentFiles. The segment has its name before any index
 // refers to it; one that none does is removed at the next open.
-func (d *diskSegments) keep(s *segment, addresses []pageindex.Run) error {
+func (d *diskBacking) keep(s *segment, addresses []pageindex.Run) error {
 	table := segmentTable(s, addresses)
 	if err := d.fs.WriteAt(s.f, table, s.bytes); err != nil {
 		return err
@@ -74,7 +76,7 @@ func (d *diskSegments) keep(s *segment, addresses []pageindex.Run) error {
 	return d.fs.SyncDir(d.dir)
 }
 
-func (d *diskSegments) remove(s *segment) error {
+func (d *diskBacking) remove(s *segment) error {
 	return errors.Join(d.fs.RemoveAll(s.f.Name()), d.fs.RemoveAll(d.path(s.id)))
 }
 
@@ -97,7 +99,7 @@ func segmentTable(s *segment, addresses []pageindex.Run) []byte {
 }
 
 // load opens a segment. Errors: ErrDamaged.
-func (d *diskSegments) load(id uint64, p *pool) (*segment, []pageindex.Run, error) {
+func (d *diskBacking) load(id uint64, p *Pool) (*segment, []pageindex.Run, error) {
 	f, err := d.fs.OpenWritable(d.path(id))
 	if err != nil {
 		return nil, nil, err
@@ -172,13 +174,13 @@ func decodeSegmentTable(s *segment, table []byte, pages, frames uint64, end int6
 	return addresses, nil
 }
 
-// newDiskPool returns a pool of the segments of a directory. temp returns a new
+// OpenDisk returns a pool of the segments of a directory. temp returns a new
 // name for a file being written.
-func newDiskPool(fsys filesystem, dir string, temp func() string, c *codec) (*pool, error) {
-	d := &diskSegments{fs: fsys, dir: dir, temp: temp}
+func OpenDisk(fsys diskfs.FS, dir string, temp func() string, c *frame.Codec) (*Pool, error) {
+	d := &diskBacking{fs: fsys, dir: dir, temp: temp}
 	p := newPool(d, c)
 	if err := d.loadAll(p); err != nil {
-		p.end()
+		p.Close()
 		return nil, err
 	}
 	return p, nil
@@ -187,7 +189,7 @@ func newDiskPool(fsys filesystem, dir string, temp func() string, c *codec) (*po
 // loadAll fills the pool with the segments of the directory, the newest
 // first: where a crash left pages in two, it was the newer that was to stay.
 // One that is damaged is left out: the checkpoints that need it say so.
-func (d *diskSegments) loadAll(p *pool) error {
+func (d *diskBacking) loadAll(p *Pool) error {
 	entries, err := d.fs.ReadDir(d.dir)
 	if err != nil {
 		return fmt.Errorf("list the directory: %w", err)
