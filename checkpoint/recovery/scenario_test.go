@@ -3,11 +3,7 @@ package recovery
 import (
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"reflect"
-	"strconv"
-	"strings"
 	"testing"
 	"time"
 
@@ -17,44 +13,27 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// A scenario file is a story with its trace. Each line is a comment (#), an
-// event, or, behind four spaces, what the event above it led to: its actions,
-// then the phase, if that changed. The trace is written by -update and read by
-// people. Events have arguments name=value: t is run time, now a wall time
-// since the beginning; "config" sets options by their names in annotations.
+// In scenario files t is run time, now a wall time since the beginning; "config"
+// sets options by their names in annotations.
 func TestScenarios(t *testing.T) {
-	files, err := filepath.Glob("testdata/*.txt")
-	if err != nil || len(files) < 5 {
-		t.Fatalf("found %d scenarios: %v", len(files), err)
-	}
-	for _, file := range files {
-		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) { runScenario(t, file) })
-	}
-}
-
-func runScenario(t *testing.T, file string) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out strings.Builder
-	p := player{cfg: configOf(t, nil)}
-	for line := range strings.Lines(string(data)) {
-		if strings.HasPrefix(line, "    ") {
-			continue
+	expect.Scenarios(t, "testdata/*.txt", 5, func(t *testing.T) func(string, expect.Args) ([]any, fmt.Stringer) {
+		cfg, s := configOf(t, nil), State{}
+		return func(name string, args expect.Args) (out []any, _ fmt.Stringer) {
+			switch name {
+			case "config":
+				cfg = configOf(t, args.Values())
+				fallthrough
+			case "":
+				return nil, s.Phase
+			}
+			var actions []Action
+			s, actions = Step(cfg, throughJSON(t, s), parseEvent(t, name, args))
+			for _, a := range actions {
+				out = append(out, a)
+			}
+			return out, s.Phase
 		}
-		out.WriteString(line)
-		if line = strings.TrimSpace(line); line != "" && line[0] != '#' {
-			p.play(t, &out, line)
-		}
-	}
-	if *expect.Update {
-		if err := os.WriteFile(file, []byte(out.String()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	} else if out.String() != string(data) {
-		t.Errorf("the trace is now:\n%s", out.String())
-	}
+	})
 }
 
 func configOf(t *testing.T, values map[string]string) config.Config {
@@ -64,38 +43,6 @@ func configOf(t *testing.T, values map[string]string) config.Config {
 		t.Fatal(err)
 	}
 	return cfg
-}
-
-// player plays a scenario's lines one after the other.
-type player struct {
-	cfg config.Config
-	s   State
-}
-
-func (p *player) play(t *testing.T, out *strings.Builder, line string) {
-	t.Helper()
-	words := strings.Fields(line)
-	args := make(map[string]string)
-	for _, w := range words[1:] {
-		name, value, ok := strings.Cut(w, "=")
-		if !ok {
-			t.Fatalf("%s: %s is not name=value", line, w)
-		}
-		args[name] = value
-	}
-	if words[0] == "config" {
-		p.cfg = configOf(t, args)
-		return
-	}
-	before := p.s.Phase
-	var actions []Action
-	p.s, actions = Step(p.cfg, throughJSON(t, p.s), parseEvent(t, words[0], args))
-	for _, a := range actions {
-		writeAction(out, a)
-	}
-	if p.s.Phase != before {
-		fmt.Fprintf(out, "    => %v\n", p.s.Phase)
-	}
 }
 
 // throughJSON: a state that is written down goes on as if it hadn't been.
@@ -115,50 +62,17 @@ func throughJSON(t *testing.T, s State) State {
 	return again
 }
 
-// writeAction writes an action's name and fields, and its reasons a line each.
-func writeAction(out *strings.Builder, a Action) {
-	v := reflect.ValueOf(a)
-	fmt.Fprintf(out, "    %s", v.Type().Name())
-	var reasons []string
-	for i := range v.NumField() {
-		name, field := v.Type().Field(i).Name, v.Field(i).Interface()
-		if name == "Reasons" {
-			reasons = field.([]string)
-			continue
-		}
-		fmt.Fprintf(out, " %s=%v", strings.ToLower(name), field)
-	}
-	out.WriteByte('\n')
-	for _, r := range reasons {
-		fmt.Fprintf(out, "        because %s\n", r)
-	}
-}
-
-func parseEvent(t *testing.T, name string, args map[string]string) Event {
+func parseEvent(t *testing.T, name string, args expect.Args) Event {
 	t.Helper()
-	number := func(arg string) int64 {
-		n, err := strconv.ParseInt(args[arg], 10, 64)
-		if err != nil && args[arg] != "" {
-			t.Fatalf("%s %s: %v", name, arg, err)
-		}
-		return n
-	}
-	duration := func(arg string) time.Duration {
-		d, err := time.ParseDuration(args[arg])
-		if err != nil && args[arg] != "" {
-			t.Fatalf("%s %s: %v", name, arg, err)
-		}
-		return d
-	}
-	now := time.Unix(1700000000, 0).UTC().Add(duration("now"))
-	seq := checkpoint.Seq(number("seq"))
+	now := time.Unix(1700000000, 0).UTC().Add(args.Duration("now"))
+	seq := checkpoint.Seq(args.Int("seq"))
 	failed := func(kind failure.Kind) Event {
-		return Failed{Failure: Failure{Kind: kind, Key: uint64(number("key")), Code: int32(number("code")),
-			Signo: int32(number("signo")), RunTime: duration("t")}, Now: now}
+		return Failed{Failure: Failure{Kind: kind, Key: uint64(args.Int("key")), Code: int32(args.Int("code")),
+			Signo: int32(args.Int("signo")), RunTime: args.Duration("t")}, Now: now}
 	}
 	switch name {
 	case "taken":
-		return CheckpointTaken{Seq: seq, RunTime: duration("t")}
+		return CheckpointTaken{Seq: seq, RunTime: args.Duration("t")}
 	case "removed":
 		return CheckpointRemoved{Seq: seq}
 	case "reports":
@@ -170,29 +84,29 @@ func parseEvent(t *testing.T, name string, args map[string]string) Event {
 	case "operated":
 		return failed(failure.Operator)
 	case "sandbox-dies":
-		return SandboxDied{OutOfMemory: args["oom"] == "true", RunTime: duration("t"), Now: now}
+		return SandboxDied{OutOfMemory: args.Bool("oom"), RunTime: args.Duration("t"), Now: now}
 	case "ready":
 		return Ready{}
 	case "released":
 		return Released{}
 	case "restore-fails":
-		return RestoreFailed{Reason: args["reason"], Damaged: args["damaged"] == "true", Now: now}
+		return RestoreFailed{Reason: args.Text("reason"), Damaged: args.Bool("damaged"), Now: now}
 	case "copy-damaged":
-		return CopyDamaged{Seq: seq, Reason: args["reason"], RunTime: duration("t"), Now: now}
+		return CopyDamaged{Seq: seq, Reason: args.Text("reason"), RunTime: args.Duration("t"), Now: now}
 	case "resolved":
 		return Resolved{}
 	case "tick":
-		return Tick{RunTime: duration("t")}
+		return Tick{RunTime: args.Duration("t")}
 	case "exited":
-		return Exited{Status: int(number("status"))}
+		return Exited{Status: int(args.Int("status"))}
 	case "shutdown":
-		return Shutdown{Status: int(number("status"))}
+		return Shutdown{Status: int(args.Int("status"))}
 	case "operator-fails":
 		return OperatorFail{}
 	case "restarted":
 		return Restarted{}
 	case "restart-fails":
-		return RestartFailed{Reason: args["reason"]}
+		return RestartFailed{Reason: args.Text("reason")}
 	}
 	t.Fatalf("unknown event %s", name)
 	return nil

@@ -1,8 +1,3 @@
-// Package schedule decides when a checkpoint is taken, which are kept, and which
-// go when the store's limit or the container's memory is short. Every decision is
-// a pure function of its arguments, the time included, and returns its reasons.
-//
-// It must not do I/O, start goroutines or read a clock.
 package schedule
 
 import (
@@ -19,6 +14,58 @@ import (
 // back between 5 and 14 minutes, whatever the container's age: going back by
 // hours is no recovery any more.
 const maxRatio = 6
+
+// retain has the checkpoints removed that needn't be kept any more.
+func (m *machine) retain() {
+	_, gone := Retain(m.in.Now, m.s.Kept, m.in.Config.Retain, m.in.Pinned)
+	if len(gone) == 0 {
+		m.lookAtLimit(Trimming)
+		return
+	}
+	r := Remove{For: ForRetention}
+	for _, d := range gone {
+		// A recovery that begins now must not count on it.
+		m.do(Forget{Seq: d.Seq})
+		r.Seqs, r.Reasons = append(r.Seqs, d.Seq), append(r.Reasons, d.Reasons...)
+	}
+	m.s.Phase = Retaining
+	m.do(r)
+}
+
+// retained goes on once they are removed. Those that are still there are tried
+// again after the next checkpoint.
+func retained(m *machine, e Removed) {
+	switch e.For {
+	case ForRetention:
+		for _, seq := range e.Seqs {
+			if !slices.Contains(e.Failed, seq) {
+				m.drop(seq)
+			}
+		}
+		m.lookAtLimit(Trimming)
+	case ForOvertaken:
+		m.s.Phase = Idle
+		m.goOn()
+	default:
+		removedAside(m, e)
+	}
+}
+
+// forget takes a checkpoint off the lineage and out of those kept.
+func (m *machine) forget(seq checkpoint.Seq) {
+	m.drop(seq)
+	m.do(Forget{Seq: seq})
+}
+
+func (m *machine) drop(seq checkpoint.Seq) {
+	m.s.Kept = slices.DeleteFunc(m.s.Kept, func(k checkpoint.Manifest) bool { return k.Seq == seq })
+}
+
+func forgotten(m *machine, e Forgotten) {
+	for _, seq := range e.Seqs {
+		m.drop(seq)
+	}
+}
 
 // Decision is a checkpoint that is kept or dropped, with the reasons.
 type Decision struct {

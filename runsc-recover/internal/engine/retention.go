@@ -61,7 +61,7 @@ func (e *Engine) shrinkStore(ctx context.Context, coming int64) {
 		if err != nil {
 			return // that it can't be read is said where it is written
 		}
-		next, err := ask(ctx, e, func() (schedule.Shrinking, error) { return e.shrinkNext(use, coming, compacted), nil })
+		next, err := ask(ctx, e, func() (schedule.Reduction, error) { return e.shrinkNext(use, coming, compacted), nil })
 		switch {
 		case err != nil:
 			return
@@ -82,7 +82,7 @@ func (e *Engine) shrinkStore(ctx context.Context, coming int64) {
 
 // shrinkNext decides for shrinkStore. A checkpoint that is to go is forgotten,
 // so that a recovery that begins now doesn't count on it.
-func (e *Engine) shrinkNext(use checkpoint.Usage, coming int64, compacted bool) schedule.Shrinking {
+func (e *Engine) shrinkNext(use checkpoint.Usage, coming int64, compacted bool) schedule.Reduction {
 	next := schedule.Shrink(schedule.Store{
 		Limit: e.opts.Config.StoreLimit, Usage: use, Coming: coming,
 		Manifests: e.ckpt.manifests, Pinned: e.pinned(), Compacted: compacted,
