@@ -63,7 +63,7 @@ func (p *prepared) wait(ctx context.Context) error {
 
 // prepareStandby makes a standby in the background, which takes the place of
 // the one there is.
-func (e *Engine) prepareStandby(choice standby.StandbyChoice) {
+func (e *Engine) prepareStandby(choice standby.Choice) {
 	s := &e.standby
 	if s.givenUp() {
 		return

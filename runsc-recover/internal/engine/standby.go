@@ -82,7 +82,7 @@ func (e *Engine) tendStandby() {
 				s.reason = failure.Bound(err.Error(), episode.MaxReason)
 				return
 			}
-			e.decideStandby(next, standby.ChooseStandby(in))
+			e.decideStandby(next, standby.Choose(in))
 		})
 	})
 }
@@ -93,9 +93,9 @@ func (s *standbyState) givenUp() bool { return s.waiting || s.failures > maxStan
 
 // standbyInput is what the decision about a standby depends on, as far as the
 // loop knows it.
-func (e *Engine) standbyInput() standby.StandbyInput {
+func (e *Engine) standbyInput() standby.ChoiceInput {
 	s := &e.standby
-	in := standby.StandbyInput{
+	in := standby.ChoiceInput{
 		Asked:      e.opts.Config.Standby,
 		MaxMemory:  e.opts.Config.StandbyMemory,
 		Warm:       standbyGuess,
@@ -152,7 +152,7 @@ func (e *Engine) refreshEvery() (time.Duration, string) {
 
 // measure completes in with what memory there is, and returns what the standby
 // next takes, 0 for none or unknown.
-func (e *Engine) measure(in *standby.StandbyInput, next *prepared) (uint64, error) {
+func (e *Engine) measure(in *standby.ChoiceInput, next *prepared) (uint64, error) {
 	var measured uint64
 	if next != nil && e.opts.ProcessMemory != nil {
 		measured = e.opts.ProcessMemory(next.gen.Pids())
@@ -174,7 +174,7 @@ func (e *Engine) measure(in *standby.StandbyInput, next *prepared) (uint64, erro
 }
 
 // decideStandby acts on a choice that was made while next was the standby.
-func (e *Engine) decideStandby(next *prepared, choice standby.StandbyChoice) {
+func (e *Engine) decideStandby(next *prepared, choice standby.Choice) {
 	s := &e.standby
 	if s.next != next || s.coming != nil || !e.wantsStandby() {
 		return
@@ -196,7 +196,7 @@ func (e *Engine) decideStandby(next *prepared, choice standby.StandbyChoice) {
 
 // renewStandby replaces the standby by a hot one of the newest checkpoint, as
 // soon as that is paid for.
-func (e *Engine) renewStandby(choice standby.StandbyChoice) {
+func (e *Engine) renewStandby(choice standby.Choice) {
 	s := &e.standby
 	every, refused := e.refreshEvery()
 	if refused != "" || s.next.kind == config.StandbyHot && !s.next.loaded {

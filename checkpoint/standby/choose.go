@@ -1,7 +1,3 @@
-// Package standby decides which standby a container keeps for its next recovery,
-// and when that is renewed, as pure functions that return their reasons.
-//
-// It must not do I/O, start goroutines or read a clock.
 package standby
 
 import (
@@ -12,8 +8,8 @@ import (
 	"runsc-recover/checkpoint/schedule"
 )
 
-// StandbyInput is what ChooseStandby decides on. Sizes are in bytes.
-type StandbyInput struct {
+// ChoiceInput is what Choose decides on. Sizes are in bytes.
+type ChoiceInput struct {
 	Asked     config.Standby // Config.Standby
 	MaxMemory uint64         // Config.StandbyMemory
 	// Warm and Hot are what a standby takes, as far as is known. Two hot ones
@@ -34,8 +30,8 @@ type StandbyInput struct {
 	Checkpoint uint64
 }
 
-// StandbyChoice is the standby to keep.
-type StandbyChoice struct {
+// Choice is the standby to keep.
+type Choice struct {
 	Kind   config.Standby
 	Reason string
 	// Beside: there is room for a hot one to stay until all memory of the one
@@ -47,27 +43,27 @@ type StandbyChoice struct {
 // leaves to the program: one that has to grow must not be killed for it.
 const standbyMargin = 1. / 16
 
-// ChooseStandby says what standby to keep: what was asked for, or the best
+// Choose says what standby to keep: what was asked for, or the best
 // below it that fits. Its memory stays within MaxMemory and leaves the program
 // and its next checkpoint theirs.
-func ChooseStandby(in StandbyInput) StandbyChoice {
+func Choose(in ChoiceInput) Choice {
 	if in.Asked == config.StandbyCold {
-		return StandbyChoice{Kind: config.StandbyCold, Reason: "as configured"}
+		return Choice{Kind: config.StandbyCold, Reason: "as configured"}
 	}
 	var notHot string
 	if in.Asked != config.StandbyWarm {
 		if notHot = in.againstHot(); notHot == "" {
-			return StandbyChoice{config.StandbyHot, in.why(""), in.roomBeside()}
+			return Choice{config.StandbyHot, in.why(""), in.roomBeside()}
 		}
 		notHot = "not hot: " + notHot
 	}
 	if why := in.noRoom(config.StandbyWarm, in.Warm); why != "" {
-		return StandbyChoice{Kind: config.StandbyCold, Reason: why}
+		return Choice{Kind: config.StandbyCold, Reason: why}
 	}
-	return StandbyChoice{Kind: config.StandbyWarm, Reason: in.why(notHot)}
+	return Choice{Kind: config.StandbyWarm, Reason: in.why(notHot)}
 }
 
-func (in StandbyInput) why(not string) string {
+func (in ChoiceInput) why(not string) string {
 	switch {
 	case not != "":
 		return not
@@ -77,7 +73,7 @@ func (in StandbyInput) why(not string) string {
 	return "as configured"
 }
 
-func (in StandbyInput) againstHot() string {
+func (in ChoiceInput) againstHot() string {
 	if in.HotRefused != "" {
 		return in.HotRefused
 	}
@@ -85,19 +81,19 @@ func (in StandbyInput) againstHot() string {
 }
 
 // loaded is what a hot standby takes with all its memory.
-func (in StandbyInput) loaded() uint64 { return max(in.Hot, in.Warm+in.Pages) }
+func (in ChoiceInput) loaded() uint64 { return max(in.Hot, in.Warm+in.Pages) }
 
-func (in StandbyInput) roomBeside() bool {
+func (in ChoiceInput) roomBeside() bool {
 	return in.Limit == 0 || in.Used+in.margin()+in.loaded()+in.Checkpoint <= in.Limit
 }
 
 // margin is what a standby leaves of the container's memory limit.
-func (in StandbyInput) margin() uint64 { return uint64(standbyMargin * float64(in.Limit)) }
+func (in ChoiceInput) margin() uint64 { return uint64(standbyMargin * float64(in.Limit)) }
 
 // noRoom says why there is no room for a standby; empty if there is. One that
 // is there already stays until the program comes close to the container's
 // limit, so that it doesn't come and go.
-func (in StandbyInput) noRoom(kind config.Standby, needs uint64) string {
+func (in ChoiceInput) noRoom(kind config.Standby, needs uint64) string {
 	if needs > in.MaxMemory {
 		return fmt.Sprintf("a %s standby takes %d MiB, and standby-memory is %d MiB", kind, needs>>20, in.MaxMemory>>20)
 	}

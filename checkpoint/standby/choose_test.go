@@ -11,10 +11,10 @@ import (
 	"runsc-recover/checkpoint/schedule"
 )
 
-func TestChooseStandby(t *testing.T) {
+func TestChoose(t *testing.T) {
 	const mib = 1 << 20
-	base := StandbyInput{MaxMemory: 512 * mib, Warm: 40 * mib, Hot: 60 * mib}
-	with := func(asked config.Standby, change ...func(*StandbyInput)) StandbyInput {
+	base := ChoiceInput{MaxMemory: 512 * mib, Warm: 40 * mib, Hot: 60 * mib}
+	with := func(asked config.Standby, change ...func(*ChoiceInput)) ChoiceInput {
 		in := base
 		in.Asked = asked
 		for _, f := range change {
@@ -22,15 +22,15 @@ func TestChooseStandby(t *testing.T) {
 		}
 		return in
 	}
-	limit := func(limit, used, next uint64) func(*StandbyInput) {
-		return func(in *StandbyInput) { in.Limit, in.Used, in.Checkpoint = limit*mib, used, next*mib }
+	limit := func(limit, used, next uint64) func(*ChoiceInput) {
+		return func(in *ChoiceInput) { in.Limit, in.Used, in.Checkpoint = limit*mib, used, next*mib }
 	}
-	refuse := func(in *StandbyInput) { in.HotRefused = "too dear" }
-	held := func(kind config.Standby) func(*StandbyInput) { return func(in *StandbyInput) { in.Held = kind } }
-	most := func(n uint64) func(*StandbyInput) { return func(in *StandbyInput) { in.MaxMemory = n * mib } }
+	refuse := func(in *ChoiceInput) { in.HotRefused = "too dear" }
+	held := func(kind config.Standby) func(*ChoiceInput) { return func(in *ChoiceInput) { in.Held = kind } }
+	most := func(n uint64) func(*ChoiceInput) { return func(in *ChoiceInput) { in.MaxMemory = n * mib } }
 	for _, tc := range []struct {
 		name   string
-		in     StandbyInput
+		in     ChoiceInput
 		want   config.Standby
 		reason string
 	}{
@@ -50,7 +50,7 @@ func TestChooseStandby(t *testing.T) {
 		{"held makes room", with(config.StandbyWarm, held(config.StandbyWarm), limit(160, 150*mib+1, 30)), config.StandbyCold, "uses 150 MiB"},
 		{"a warm one doesn't become hot", with(config.StandbyAuto, held(config.StandbyWarm), limit(160, 150*mib, 30)), config.StandbyWarm, "not hot"},
 	} {
-		got := ChooseStandby(tc.in)
+		got := Choose(tc.in)
 		if got.Kind != tc.want || !strings.Contains(got.Reason, tc.reason) {
 			t.Errorf("%s: got %v; want %v, …%s…", tc.name, got, tc.want, tc.reason)
 		}
@@ -58,10 +58,10 @@ func TestChooseStandby(t *testing.T) {
 }
 
 func TestRoomBeside(t *testing.T) {
-	in := StandbyInput{Asked: config.StandbyHot, MaxMemory: 1000, Warm: 10, Pages: 90, Held: config.StandbyHot, Used: 200, Checkpoint: 40}
+	in := ChoiceInput{Asked: config.StandbyHot, MaxMemory: 1000, Warm: 10, Pages: 90, Held: config.StandbyHot, Used: 200, Checkpoint: 40}
 	for limit, want := range map[uint64]bool{0: true, 320: false, 361: false, 362: true} {
 		in.Limit = limit // of which a sixteenth is left
-		if got := ChooseStandby(in); got.Kind != config.StandbyHot || got.Beside != want {
+		if got := Choose(in); got.Kind != config.StandbyHot || got.Beside != want {
 			t.Errorf("limit %d: %+v, want %v", limit, got, want)
 		}
 	}
