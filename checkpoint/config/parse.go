@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/docker/go-units"
+
+	"runsc-recover/oci/signals"
 )
 
 // Option is one name of the configuration, as annotations and flags share it.
@@ -168,6 +170,12 @@ func boolean(field func(*Config) *bool) func(*Config, string) bool {
 
 func setInterval(c *Config, v string) bool {
 	return setDuration(&c.Interval, v, minInterval, maxInterval)
+}
+
+func setSignal(c *Config, v string) bool {
+	n, ok := signals.Parse(v)
+	c.Signal = n
+	return ok && signals.Catchable(n)
 }
 
 func setGrace(c *Config, v string) bool {

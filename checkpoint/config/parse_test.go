@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"runsc-recover/oci/signals"
 )
 
 func TestParseDefaults(t *testing.T) {
@@ -167,7 +169,7 @@ func FuzzParse(f *testing.F) {
 		}
 		if c.Interval < minInterval || c.Interval > maxInterval ||
 			math.IsNaN(c.MaxOverhead) || c.MaxOverhead < minMaxOverhead || c.MaxOverhead > maxMaxOverhead ||
-			c.Retain < 1 || c.Retain > maxRetain || !catchable(c.Signal) || c.On == (Triggers{}) ||
+			c.Retain < 1 || c.Retain > maxRetain || !signals.Catchable(c.Signal) || c.On == (Triggers{}) ||
 			c.Grace < 0 || c.Grace > maxGrace || c.MaxAttempts < 1 || c.MaxRate < 1 {
 			t.Errorf("%q=%q: out of bounds: %+v", name, value, c)
 		}

@@ -5,6 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/signals"
 	"runsc-recover/runsc-recover/internal/api"
 )
 
@@ -37,9 +39,9 @@ EXAMPLES:
 			if name == "" {
 				name = "TERM"
 			}
-			sig, err := parseSignal(name)
-			if err != nil {
-				return err
+			sig, ok := signals.Parse(name)
+			if !ok {
+				return errdefs.Errorf(errdefs.CodeRequest, "unknown signal %q", name)
 			}
 			return p.kill(c.Context, c.Args().First(), api.SignalRequest{Signal: sig, All: c.Bool("all")})
 		},
