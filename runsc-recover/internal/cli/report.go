@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/logging"
 )
 
 // reporter is where a command's errors and log lines go: into the log file,
@@ -22,10 +23,6 @@ type reporter struct {
 
 // open sets the log up as the global options say.
 func (r *reporter) open(g globals) error {
-	level := slog.LevelInfo
-	if g.debug {
-		level = slog.LevelDebug
-	}
 	w := r.stderr
 	if g.log != "" {
 		f, err := os.OpenFile(g.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
@@ -34,12 +31,9 @@ func (r *reporter) open(g globals) error {
 		}
 		w, r.toFile = f, true
 	}
-	h, err := newLogHandler(w, g.logFormat, level)
-	if err != nil {
-		return err
-	}
-	r.log = slog.New(h)
-	return nil
+	var err error
+	r.log, err = logging.New(w, g.logFormat, g.debug)
+	return err
 }
 
 // fail reports the error with which the command ends, on one line.
@@ -62,24 +56,4 @@ func (r *reporter) fail(err error) {
 func (r *reporter) discard() {
 	r.stderr = io.Discard
 	r.log = slog.New(slog.DiscardHandler)
-}
-
-// newLogHandler writes lines as runc does: the keys time, level and msg, the
-// level in lower case.
-func newLogHandler(w io.Writer, format string, level slog.Level) (slog.Handler, error) {
-	opts := &slog.HandlerOptions{Level: level, ReplaceAttr: lowerLevel}
-	switch format {
-	case "text":
-		return slog.NewTextHandler(w, opts), nil
-	case "json":
-		return slog.NewJSONHandler(w, opts), nil
-	}
-	return nil, fmt.Errorf("unknown log-format %q, must be text or json", format)
-}
-
-func lowerLevel(groups []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.LevelKey && len(groups) == 0 {
-		a.Value = slog.StringValue(strings.ToLower(a.Value.String()))
-	}
-	return a
 }

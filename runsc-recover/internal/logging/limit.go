@@ -3,71 +3,49 @@ package logging
 import (
 	"context"
 	"log/slog"
-	"sync"
+	"sync/atomic"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// How much is logged: a program in its sandbox can make the supervisor log at
-// will, by failing in a loop, and must not fill the disk so.
+// The limit of the supervisor's log: a program in its sandbox can make the
+// supervisor log at will, by failing in a loop, and must not fill the disk so.
 const (
-	logBurst  = 500
-	logRefill = time.Second // one more record each
+	burst  = 500
+	refill = time.Second // for one more record
 )
 
-// limitedHandler drops records beyond a rate and says how many it dropped.
+// limitedHandler drops records beyond a rate; the next record that is written
+// has their number.
 type limitedHandler struct {
 	slog.Handler
-	limit *logLimit
+	limit   *rate.Limiter // shared, as dropped is, by handlers derived from one
+	dropped *atomic.Int64
 }
 
-// logLimit is a token bucket, shared by the handlers derived from one.
-type logLimit struct {
-	mu      sync.Mutex
-	tokens  int
-	filled  time.Time
-	dropped int
-}
-
-func limitLog(h slog.Handler) slog.Handler {
-	return &limitedHandler{Handler: h, limit: &logLimit{tokens: logBurst}}
+func limited(h slog.Handler) slog.Handler {
+	return &limitedHandler{Handler: h, limit: rate.NewLimiter(rate.Every(refill), burst), dropped: new(atomic.Int64)}
 }
 
 // Handle implements slog.Handler.
 func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
-	ok, dropped := h.limit.take(r.Time)
-	if !ok {
+	if !h.limit.AllowN(r.Time, 1) {
+		h.dropped.Add(1)
 		return nil
 	}
-	if dropped > 0 {
-		r.AddAttrs(slog.Int("records_dropped", dropped))
+	if n := h.dropped.Swap(0); n > 0 {
+		r.AddAttrs(slog.Int64("records_dropped", n))
 	}
 	return h.Handler.Handle(ctx, r)
 }
 
 // WithAttrs implements slog.Handler.
 func (h *limitedHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return &limitedHandler{Handler: h.Handler.WithAttrs(attrs), limit: h.limit}
+	return &limitedHandler{Handler: h.Handler.WithAttrs(attrs), limit: h.limit, dropped: h.dropped}
 }
 
 // WithGroup implements slog.Handler.
 func (h *limitedHandler) WithGroup(name string) slog.Handler {
-	return &limitedHandler{Handler: h.Handler.WithGroup(name), limit: h.limit}
-}
-
-// take reports whether a record may be written, and how many before it were
-// not.
-func (l *logLimit) take(now time.Time) (ok bool, dropped int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if n := int(now.Sub(l.filled) / logRefill); l.filled.IsZero() || n > 0 {
-		l.tokens = min(logBurst, l.tokens+max(0, n))
-		l.filled = now
-	}
-	if l.tokens == 0 {
-		l.dropped++
-		return false, 0
-	}
-	l.tokens--
-	dropped, l.dropped = l.dropped, 0
-	return true, dropped
+	return &limitedHandler{Handler: h.Handler.WithGroup(name), limit: h.limit, dropped: h.dropped}
 }

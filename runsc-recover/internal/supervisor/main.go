@@ -182,7 +182,11 @@ func (s *supervisor) openLog(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
-	s.log = logging.New(f, s.opts.LogFormat, s.opts.Debug).With("container", s.opts.ID)
+	log, err := logging.NewLimited(f, s.opts.LogFormat, s.opts.Debug)
+	if err != nil {
+		return err
+	}
+	s.log = log.With("container", s.opts.ID)
 	return nil
 }
 
