@@ -7,7 +7,6 @@
 package cleanup
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/oci/statedir"
@@ -115,8 +115,8 @@ func killGenerations(gens []statedir.Generation) error {
 	return nil
 }
 
-// unmountBelow detaches whatever is mounted in dir, the last mounted first:
-// gVisor leaves a bind mount of a network namespace in its root directory.
+// unmountBelow detaches the mounts in dir, the last mounted first: gVisor leaves a
+// bind mount of a network namespace in its root directory.
 func unmountBelow(dir string) error {
 	// The kernel names mounts without symbolic links, such as docker's /var/run.
 	dir, err := filepath.EvalSymlinks(dir)
@@ -126,30 +126,20 @@ func unmountBelow(dir string) error {
 	if err != nil {
 		return fmt.Errorf("resolve directory: %w", err)
 	}
-	f, err := os.Open("/proc/self/mountinfo")
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		return !strings.HasPrefix(m.Mountpoint, dir+"/"), false
+	})
 	if err != nil {
 		return fmt.Errorf("list mounts: %w", err)
 	}
-	defer f.Close()
-	var points []string
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fields := strings.Fields(s.Text())
-		if len(fields) > 4 && strings.HasPrefix(unescapeMount(fields[4]), dir+"/") {
-			points = append(points, unescapeMount(fields[4]))
-		}
-	}
 	var errs []error
-	for _, p := range slices.Backward(points) {
-		if err := unix.Unmount(p, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", p, err))
+	for _, m := range slices.Backward(mounts) {
+		err := unix.Unmount(m.Mountpoint, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
+		if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			errs = append(errs, fmt.Errorf("unmount %s: %w", m.Mountpoint, err))
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// unescapeMount undoes mountinfo's octal escapes.
-func unescapeMount(s string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(s)
 }
 
 // within waits until done, or the time is over, and reports which.
