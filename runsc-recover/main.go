@@ -56,7 +56,7 @@ func isSupervisor(argv []string) bool {
 
 func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
 	runsc.Register()
-	return &runsc.Booter{Network: o.Network, Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
+	return &runsc.Booter{Network: string(o.Network), Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }
 
 func execute(ctx context.Context, h sandbox.Handle, o cli.ExecOptions) (status int, err error) {

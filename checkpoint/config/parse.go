@@ -132,14 +132,14 @@ func Parse(values map[string]string) (Config, error) {
 
 // FromAnnotations reads a configuration from the annotations under
 // AnnotationPrefix, over defaults by option name. Annotations of others are
-// ignored. The error is a *ValueError with the name as it was written.
+// ignored, and NetworkAnnotation, which isn't part of it. The error is a *ValueError with the name as it was written.
 func FromAnnotations(annotations, defaults map[string]string) (Config, error) {
 	values := maps.Clone(defaults)
 	if values == nil {
 		values = make(map[string]string)
 	}
 	for name, value := range annotations {
-		if bare, ours := strings.CutPrefix(name, AnnotationPrefix); ours {
+		if bare, ours := strings.CutPrefix(name, AnnotationPrefix); ours && name != NetworkAnnotation {
 			values[bare] = value
 		}
 	}

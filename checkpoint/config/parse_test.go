@@ -108,7 +108,7 @@ func TestParseRefuses(t *testing.T) {
 
 func TestFromAnnotations(t *testing.T) {
 	c, err := FromAnnotations(
-		map[string]string{"dev.runsc-recover.retain": "3", "dev.gvisor.retain": "x", "retain": "y"},
+		map[string]string{"dev.runsc-recover.retain": "3", "dev.gvisor.retain": "x", "retain": "y", NetworkAnnotation: "host"},
 		map[string]string{"retain": "5", "grace": "1s"})
 	if err != nil {
 		t.Fatal(err)

@@ -7,10 +7,10 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// WithHostname gives a spec without a host name that of the namespace which the
-// container shares, since a sandbox has one of its own: the host's, or that of
-// a pod, which engines put into the environment.
-func WithHostname(spec *specs.Spec, host func() (string, error)) *specs.Spec {
+// withHostname gives a spec without a host name that of the namespace which the
+// container shares, since a sandbox has a namespace of its own: the host's name, or
+// that of a pod, which engines put into the environment.
+func withHostname(spec *specs.Spec, host func() (string, error)) *specs.Spec {
 	if spec.Hostname != "" || spec.Linux == nil {
 		return spec
 	}
@@ -18,7 +18,7 @@ func WithHostname(spec *specs.Spec, host func() (string, error)) *specs.Spec {
 	name := ""
 	switch {
 	case i < 0:
-		name, _ = host() // or none, as before
+		name, _ = host() // or no name
 	case spec.Linux.Namespaces[i].Path != "":
 		name = environment(spec.Process.Env, "HOSTNAME")
 	}
@@ -27,7 +27,7 @@ func WithHostname(spec *specs.Spec, host func() (string, error)) *specs.Spec {
 	return &out
 }
 
-// environment is the value of a variable; the last one counts.
+// environment returns the value of a variable; the last that is set counts.
 func environment(env []string, name string) string {
 	for _, v := range slices.Backward(env) {
 		if value, ok := strings.CutPrefix(v, name+"="); ok {

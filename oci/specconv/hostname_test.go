@@ -25,7 +25,7 @@ func TestHostname(t *testing.T) {
 			Process:  &specs.Process{Env: []string{"HOSTNAME=old", "A=b", "HOSTNAME=pod"}},
 			Linux:    &specs.Linux{Namespaces: c.namespaces},
 		}
-		expect.Equal(t, c.name, WithHostname(spec, host).Hostname, c.want)
+		expect.Equal(t, c.name, withHostname(spec, host).Hostname, c.want)
 		expect.Equal(t, c.name+": the bundle's stays", spec.Hostname, c.hostname)
 	}
 }

@@ -3,6 +3,7 @@ package specconv
 import (
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -17,18 +18,20 @@ const (
 	notifyMount = "/run/notify"
 )
 
-// AddNotifySocket gives the container the socket by which its program says that
-// it is ready, in dir.
-func AddNotifySocket(spec *specs.Spec, dir statedir.Dir) {
-	spec.Mounts = append(spec.Mounts, specs.Mount{
+// addNotifySocket gives the container the socket in dir by which its program says
+// that it is ready. Parts of the spec that it changes are copied before.
+func addNotifySocket(spec *specs.Spec, dir statedir.Dir) {
+	spec.Mounts = append(slices.Clone(spec.Mounts), specs.Mount{
 		Destination: notifyMount, Source: dir.NotifyDir(), Type: "bind",
 		Options: []string{"bind", "nosuid", "noexec", "nodev", "ro"},
 	})
-	spec.Process.Env = append(spec.Process.Env, notifyVariable+"="+path.Join(notifyMount, filepath.Base(dir.NotifySocket())))
+	process := *spec.Process
+	process.Env = append(slices.Clone(process.Env), notifyVariable+"="+path.Join(notifyMount, filepath.Base(dir.NotifySocket())))
+	spec.Process = &process
 }
 
 // ReachesSockets reports whether a sandbox must connect to sockets in its bind
-// mounts: one of them is that to which its program says that it is ready.
+// mounts, because its program says there that it is ready.
 func ReachesSockets(spec *specs.Spec) bool {
 	if spec.Process == nil {
 		return false

@@ -21,6 +21,6 @@ func TestSocketsAreReachedForReadinessAlone(t *testing.T) {
 	expect.Equal(t, "in a tmpfs", ReachesSockets(of("NOTIFY_SOCKET=/run/notify/s", specs.Mount{Destination: "/run", Type: "tmpfs"})), false)
 	expect.Equal(t, "not asked for", ReachesSockets(of("C=d", bind)), false)
 	ours := of("C=d")
-	AddNotifySocket(ours, statedir.ContainerDir("/root", "web"))
+	addNotifySocket(ours, statedir.ContainerDir("/root", "web"))
 	expect.Equal(t, "ours", ReachesSockets(ours), true)
 }

@@ -1,73 +1,78 @@
-// Package specconv turns a container's config.json into what a sandbox and a
-// cgroup are given, and says what of it can't be had.
+// Package specconv turns a container's config.json into the spec that its
+// sandboxes are booted with and the limits of its cgroup, and judges it for both:
+// which parts can't be had, or are had otherwise. Convert is the one way in for a
+// container that is created; the other exported functions are for decisions that
+// come before or after it.
 //
-// It must not know gVisor, the host beyond the files that the spec names, or who
-// runs the container. No function changes the spec that it is given, unless it
-// says so.
+// It must not know gVisor's code, the host beyond its name and the files that the
+// spec names, or who runs the container. It makes no file and changes no spec that
+// it is given.
 package specconv
 
 import (
-	"fmt"
 	"os"
 	"slices"
-	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 )
 
-// Warnings says what of a spec a sandbox doesn't have, or can't go back.
-func Warnings(spec *specs.Spec, isSocket func(path string) bool) (warnings []string) {
-	for _, m := range spec.Mounts {
-		if isSocket(m.Source) && !ReachesSockets(spec) {
-			warnings = append(warnings, fmt.Sprintf("the host's unix socket %s can't be connected to from a sandbox", m.Source))
-		}
-	}
-	if spec.Linux == nil {
-		return warnings
-	}
-	var devices []string
-	for _, d := range spec.Linux.Devices {
-		devices = append(devices, d.Path)
-	}
-	if len(devices) > 0 {
-		warnings = append(warnings, fmt.Sprintf("the host's devices aren't passed on to a sandbox, which has gVisor's: %s", strings.Join(devices, ", ")))
-	}
-	if r := spec.Linux.Resources; r != nil && r.Pids != nil && r.Pids.Limit > 0 && r.Pids.Limit < minPids {
-		warnings = append(warnings, fmt.Sprintf("the pids limit of %d is raised to %d, since gVisor's threads on the host are counted", r.Pids.Limit, minPids))
-	}
-	return warnings
+// Options says how a container is run, as far as its spec depends on that.
+type Options struct {
+	// Dir is the container's state directory.
+	Dir statedir.Dir
+	// Notify gives the program a socket in Dir to say that it is ready.
+	Notify bool
+	// Rootless tells that the supervisor is in a user namespace made for it.
+	Rootless bool
+	// NetworkNamespace is the path of the namespace that the supervisor is in;
+	// empty for its creator's.
+	NetworkNamespace string
 }
 
-func IsSocket(path string) bool {
-	fi, err := os.Stat(path)
-	return err == nil && fi.Mode()&os.ModeSocket != 0
+// Result is what becomes of a container's spec. The specs share parts with each
+// other and with the bundle's: none may be changed.
+type Result struct {
+	// Container is the spec with the mounts and variables that this runtime adds.
+	Container *specs.Spec
+	// Sandbox is Container as sandboxes are booted with it.
+	Sandbox *specs.Spec
+	// Resources are the limits for the container's cgroup.
+	Resources *specs.LinuxResources
+	// Warnings are for the container's creator.
+	Warnings []string
+	// Masks tells that Dir.MaskFile, an empty file, is mounted.
+	Masks bool
 }
 
-// WithoutUserNS returns a copy of the spec without the user namespace of a
-// container without privileges: its supervisor is in one already.
-func WithoutUserNS(spec *specs.Spec) *specs.Spec {
-	if spec.Linux == nil {
-		return spec
+// Convert converts the spec of a bundle that oci.LoadBundle has accepted.
+func Convert(b *oci.Bundle, o Options) Result {
+	spec := *b.Spec
+	if o.Notify {
+		addNotifySocket(&spec, o.Dir)
 	}
-	out, linux := *spec, *spec.Linux
-	linux.UIDMappings, linux.GIDMappings = nil, nil
-	linux.Namespaces = slices.DeleteFunc(slices.Clone(linux.Namespaces), func(ns specs.LinuxNamespace) bool {
-		return ns.Type == specs.UserNamespace
-	})
-	out.Linux = &linux
-	return &out
+	tree := (&oci.Bundle{Path: b.Path, Rootfs: b.Rootfs, Spec: &spec}).Tree()
+	confined := confinedPaths(tree, spec.Linux, o.Dir.MaskFile())
+	spec.Mounts = slices.Concat(spec.Mounts, confined)
+	return Result{
+		Container: &spec,
+		Sandbox:   forSandbox(&spec, o),
+		Resources: Enforceable(spec.Linux.Resources),
+		Warnings:  warn(&spec, isSocket),
+		Masks:     len(confined) > 0,
+	}
 }
 
-// WithNetNS returns a copy of the spec whose network namespace is the one at
-// path.
-func WithNetNS(spec *specs.Spec, path string) *specs.Spec {
-	out, linux := *spec, *spec.Linux
-	linux.Namespaces = slices.Clone(linux.Namespaces)
-	for i, ns := range linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			linux.Namespaces[i].Path = path
-		}
+// forSandbox returns the spec with the namespaces and the name that a sandbox
+// finds itself in.
+func forSandbox(spec *specs.Spec, o Options) *specs.Spec {
+	if o.Rootless {
+		spec = withoutUserNamespace(spec)
 	}
-	out.Linux = &linux
-	return &out
+	if o.NetworkNamespace != "" {
+		spec = withNetworkNamespace(spec, o.NetworkNamespace)
+	}
+	return withHostname(spec, os.Hostname)
 }

@@ -1,27 +1,32 @@
 package specconv
 
 import (
+	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"runsc-recover/oci"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/test/expect"
 )
 
-func TestWithNetNS(t *testing.T) {
+func TestNetworkNamespaceIsReplaced(t *testing.T) {
 	in := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}
-	out := WithNetNS(in, "/proc/42/ns/net")
+	out := withNetworkNamespace(in, "/proc/42/ns/net")
 	expect.Equal(t, "path given to sandboxes", out.Linux.Namespaces[0].Path, "/proc/42/ns/net")
 	expect.Equal(t, "the original", in.Linux.Namespaces[0].Path, "")
 }
 
-func TestWithoutUserNS(t *testing.T) {
+func TestUserNamespaceIsLeftOut(t *testing.T) {
 	in := &specs.Spec{Linux: &specs.Linux{
 		UIDMappings: []specs.LinuxIDMapping{{HostID: 1000, Size: 1}},
 		Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.UserNamespace}},
 	}}
-	out := WithoutUserNS(in)
+	out := withoutUserNamespace(in)
 	expect.Equal(t, "namespaces", len(out.Linux.Namespaces), 1)
 	expect.Equal(t, "mappings", len(out.Linux.UIDMappings), 0)
 	expect.Equal(t, "namespaces of the original", len(in.Linux.Namespaces), 2)
@@ -35,10 +40,49 @@ func TestWarnings(t *testing.T) {
 			Resources: &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: 20}},
 		},
 	}
-	got := strings.Join(Warnings(spec, func(path string) bool { return path == "/run/a.sock" }), "\n")
+	got := strings.Join(warn(spec, func(path string) bool { return path == "/run/a.sock" }), "\n")
 	for _, want := range []string{"/run/a.sock", "/dev/fuse, /dev/kvm", "limit of 20"} {
 		expect.Equal(t, want, strings.Contains(got, want), true)
 	}
 	expect.Equal(t, "lines", strings.Count(got, "\n"), 2)
-	expect.Equal(t, "none", len(Warnings(&specs.Spec{Linux: &specs.Linux{}}, IsSocket)), 0)
+	expect.Equal(t, "none", len(warn(&specs.Spec{Linux: &specs.Linux{}}, isSocket)), 0)
+}
+
+// The bundle's spec is what hooks of a deletion and a second conversion see.
+func TestConvertLeavesTheBundleAlone(t *testing.T) {
+	rootfs := t.TempDir()
+	if err := os.Mkdir(filepath.Join(rootfs, "secret"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	zero := uint64(0)
+	spec := &specs.Spec{
+		Process: &specs.Process{Args: []string{"web"}, Env: make([]string, 0, 9)},
+		Mounts:  make([]specs.Mount, 0, 9),
+		Linux: &specs.Linux{
+			Namespaces:  []specs.LinuxNamespace{{Type: specs.NetworkNamespace}, {Type: specs.UserNamespace}, {Type: specs.UTSNamespace}},
+			MaskedPaths: []string{"/secret"},
+			Resources:   &specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &zero}},
+			Devices:     []specs.LinuxDevice{{Path: "/dev/fuse"}},
+		},
+	}
+	before, err := json.Marshal(spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := statedir.ContainerDir("/root", "web")
+	b := &oci.Bundle{Path: "/b", Rootfs: rootfs, Spec: spec}
+	got := Convert(b, Options{Dir: dir, Notify: true, Rootless: true, NetworkNamespace: "/proc/7/ns/net"})
+	after, err := json.Marshal(spec)
+	expect.Equal(t, "error", err, nil)
+	expect.Equal(t, "the bundle's spec", string(after), string(before))
+
+	expect.Equal(t, "mounts: readiness and a mask", len(got.Container.Mounts), 2)
+	expect.Equal(t, "masks", got.Masks, true)
+	expect.Equal(t, "variables", len(got.Container.Process.Env), 1)
+	expect.Equal(t, "the container's namespaces", len(got.Container.Linux.Namespaces), 3)
+	expect.Equal(t, "the sandbox's mounts", len(got.Sandbox.Mounts), 2)
+	expect.Equal(t, "the sandbox's namespaces", len(got.Sandbox.Linux.Namespaces), 2)
+	expect.Equal(t, "the network namespace", got.Sandbox.Linux.Namespaces[0].Path, "/proc/7/ns/net")
+	expect.Equal(t, "shares", got.Resources.CPU.Shares, nil)
+	expect.Equal(t, "warnings", len(got.Warnings), 1)
 }

@@ -64,6 +64,6 @@ func (o Options) describeFeatures(defaults config.Config) features.Features {
 			"dev.runsc-recover.tracking":                 o.Tracking(defaults.Tracking),
 			"org.opencontainers.runc.checkpoint.enabled": "true",
 		},
-		PotentiallyUnsafeConfigAnnotations: []string{"dev.gvisor.", networkAnnotation, "dev.runsc-recover.store"},
+		PotentiallyUnsafeConfigAnnotations: []string{"dev.gvisor.", config.NetworkAnnotation, "dev.runsc-recover.store"},
 	}
 }

@@ -38,7 +38,7 @@ func globalFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "debug", Usage: "log what is done, too"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "cgroupsPath is \"slice:prefix:name\" and systemd makes the cgroup"},
 		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "run without privileges on the host: true, false or auto"},
-		&cli.StringFlag{Name: "network", Value: "sandbox", Usage: networkUsage + "; default for the annotation " + networkAnnotation},
+		&cli.StringFlag{Name: "network", Value: "sandbox", Usage: networkUsage + "; default for the annotation " + config.NetworkAnnotation},
 		&cli.BoolFlag{Name: "version", Aliases: []string{"v"}, Usage: "print the version"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "ignored"},
 	}

@@ -31,9 +31,9 @@ type launchOptions struct {
 	fromStore     bool   // go on from the container's store, at checkpoint fromSeq
 	fromSeq       checkpoint.Seq
 	preserveFDs   int
-	detach        bool   // don't stay until the container is over
-	keep          bool   // don't delete it then
-	network       string // as the annotation or the flag asks
+	detach        bool           // don't stay until the container is over
+	keep          bool           // don't delete it then
+	network       config.Network // as the annotation or the flag asks
 }
 
 func bundleFlag() cli.Flag {

@@ -71,7 +71,7 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, e
 	if pl.before != nil {
 		return pl.before.Policy, checkDurable(pl.before.Policy)
 	}
-	config, err := config.FromAnnotations(withoutNetwork(bundle.Spec.Annotations), p.globals.recover)
+	config, err := config.FromAnnotations(bundle.Spec.Annotations, p.globals.recover)
 	if err != nil {
 		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
 	}

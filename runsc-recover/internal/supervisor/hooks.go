@@ -28,7 +28,7 @@ func (s *supervisor) inRuntimeNamespace(f func() error) error {
 }
 
 func (s *supervisor) runCreateHooks(ctx context.Context) error {
-	h := s.bundle.Spec.Hooks
+	h := s.spec.Container.Hooks
 	if h == nil {
 		return nil
 	}
@@ -51,7 +51,7 @@ func (s *supervisor) runCreateHooks(ctx context.Context) error {
 
 // runStartHooks runs what must succeed before the program starts.
 func (s *supervisor) runStartHooks(ctx context.Context) error {
-	h := s.bundle.Spec.Hooks
+	h := s.spec.Container.Hooks
 	if h == nil || len(h.StartContainer) == 0 {
 		return nil
 	}
@@ -62,7 +62,7 @@ func (s *supervisor) runStartHooks(ctx context.Context) error {
 
 // runPoststartHooks runs what may fail without harm.
 func (s *supervisor) runPoststartHooks(ctx context.Context) {
-	h := s.bundle.Spec.Hooks
+	h := s.spec.Container.Hooks
 	if h == nil || len(h.Poststart) == 0 {
 		return
 	}
@@ -78,11 +78,11 @@ func (s *supervisor) runPoststartHooks(ctx context.Context) {
 // the container. Where it can't be had, the log says so.
 func (s *supervisor) showRoot(context.Context) error {
 	own := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.MountNamespace && ns.Path == "" }
-	if !slices.ContainsFunc(s.bundle.Spec.Linux.Namespaces, own) {
+	if !slices.ContainsFunc(s.spec.Container.Linux.Namespaces, own) {
 		return nil
 	}
 	var err error
-	s.first.Do(func() { err = mountns.EnterRoot(s.bundle.Path, s.bundle.Rootfs, s.bundle.Spec) })
+	s.first.Do(func() { err = mountns.EnterRoot(s.bundle.Path, s.bundle.Rootfs, s.spec.Container) })
 	if err != nil {
 		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
 	}

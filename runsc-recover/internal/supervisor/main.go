@@ -13,7 +13,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
@@ -116,7 +115,7 @@ type supervisor struct {
 	claims  netns.Claims
 	before  netns.Snapshot // of the namespace, before a sandbox took it
 	notes   []string       // warnings for the creator
-	spec    *specs.Spec    // as generations get it
+	spec    specconv.Result
 	plan    cgroup.Plan
 	cgroup  *cgroup.Cgroup // nil when it has none
 	base    statedir.State // as first written; immutable
@@ -136,7 +135,7 @@ func (s *supervisor) create(ctx context.Context) error {
 		s.adoptDescriptors,
 		s.openLog,
 		s.loadBundle,
-		s.warnOfSpec,
+		s.makeSources,
 		s.settleNetwork,
 		s.describe,
 		s.joinCgroup,
@@ -190,54 +189,47 @@ func (s *supervisor) openLog(context.Context) error {
 	return nil
 }
 
+// loadBundle reads the bundle again, since the creator may have been told another,
+// and converts its spec.
 func (s *supervisor) loadBundle(context.Context) (err error) {
 	if s.bundle, err = oci.LoadBundle(s.opts.Path); err != nil {
 		return err
 	}
-	if err := errors.Join(s.addNotifySocket(), s.confinePaths()); err != nil {
-		return err
+	s.network = netns.Plan(specconv.NetworkNamespaceOf(s.bundle.Spec, s.opts.Rootless))
+	o := specconv.Options{Dir: s.opts.Dir, Notify: s.opts.Notify, Rootless: s.opts.Rootless}
+	if s.network != (netns.Plan{}) {
+		o.NetworkNamespace = fmt.Sprintf("/proc/%d/ns/net", os.Getpid())
 	}
-	s.network = planNetwork(s.bundle.Spec, s.opts.Rootless)
-	s.spec = s.sandboxSpec()
+	s.spec = specconv.Convert(s.bundle, o)
+	s.notes = append(s.notes, s.spec.Warnings...)
 	return nil
 }
 
-// sandboxSpec is the spec as sandboxes get it.
-func (s *supervisor) sandboxSpec() *specs.Spec {
-	spec := s.bundle.Spec
-	if s.opts.Rootless {
-		spec = specconv.WithoutUserNS(spec)
+// makeSources makes the files of the state directory that the container mounts.
+func (s *supervisor) makeSources(context.Context) error {
+	if s.opts.Notify {
+		if err := os.Mkdir(s.opts.Dir.NotifyDir(), 0o755); err != nil && !os.IsExist(err) {
+			return fmt.Errorf("make directory for readiness: %w", err)
+		}
 	}
-	if s.network != (netns.Plan{}) {
-		spec = specconv.WithNetNS(spec, fmt.Sprintf("/proc/%d/ns/net", os.Getpid()))
+	if s.spec.Masks {
+		if err := os.WriteFile(s.opts.Dir.MaskFile(), nil, 0o444); err != nil {
+			return fmt.Errorf("make mask: %w", err)
+		}
 	}
-	return specconv.WithHostname(spec, os.Hostname)
-}
-
-// confinePaths mounts something over what the program isn't to see or change.
-func (s *supervisor) confinePaths() error {
-	mask := s.opts.Dir.MaskFile()
-	mounts := s.bundle.ConfinedPaths(mask)
-	if len(mounts) == 0 {
-		return nil
-	}
-	if err := os.WriteFile(mask, nil, 0o444); err != nil {
-		return fmt.Errorf("make mask: %w", err)
-	}
-	s.bundle.Spec.Mounts = append(s.bundle.Spec.Mounts, mounts...)
 	return nil
 }
 
 func (s *supervisor) joinCgroup(context.Context) (err error) {
 	if n := cgroup.Populated(s.base.CgroupPaths); n > 0 {
-		s.warn(fmt.Sprintf("container's cgroup is not empty: %d process(es) found", n), "")
+		s.warn(fmt.Sprintf("container's cgroup is not empty: %d process(es) found", n))
 	}
 	s.cgroup, err = s.plan.Join(os.Getpid())
 	return err
 }
 
 func (s *supervisor) openTerminal(context.Context) error {
-	p := s.bundle.Spec.Process
+	p := s.spec.Container.Process
 	if !p.Terminal {
 		return nil
 	}
@@ -254,7 +246,7 @@ func (s *supervisor) describe(context.Context) error {
 	if err != nil {
 		return fmt.Errorf("find own process: %w", err)
 	}
-	spec := s.bundle.Spec
+	spec := s.spec.Container
 	s.base = statedir.State{
 		Version:     statedir.StateVersion,
 		OCIVersion:  spec.Version,
@@ -272,7 +264,7 @@ func (s *supervisor) describe(context.Context) error {
 	}
 	if !s.opts.Rootless {
 		s.plan, err = cgroup.NewPlan(cgroup.Request{
-			Path: spec.Linux.CgroupsPath, ID: s.opts.ID, Systemd: s.opts.SystemdCgroup, Resources: specconv.Enforceable(spec.Linux.Resources),
+			Path: spec.Linux.CgroupsPath, ID: s.opts.ID, Systemd: s.opts.SystemdCgroup, Resources: s.spec.Resources,
 		})
 		if err != nil {
 			return err

@@ -5,28 +5,35 @@ import (
 	"errors"
 	"os"
 
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
-// settleNetwork decides which stack the container uses, in view of who else is
-// in its network namespace. One that only holds a pod's namespaces leaves the
-// addresses to the others.
+// settleNetwork decides which stack the container uses, in view of the others
+// in its network namespace. A container that only holds a pod's namespaces leaves
+// the addresses to the others.
 func (s *supervisor) settleNetwork(context.Context) error {
 	if s.opts.Rootless {
 		return nil
 	}
-	if isInfra(s.bundle.Spec) {
-		s.opts.Network = netns.ModeNone
+	if specconv.HoldsPod(s.spec.Container) {
+		s.opts.Network = config.NetworkNone
 	}
-	self := netns.Member{Pid: os.Getpid(), Id: s.opts.ID}
+	self := netns.Member{Pid: os.Getpid(), ID: s.opts.ID}
 	mode, reason, err := s.claims.Network(s.opts.Network, s.network, self)
 	if err != nil {
 		return err
 	}
 	s.opts.Network = mode
-	if mode == netns.ModeHost {
-		s.warn("connections and UDP sockets of the host's network stack end at a rollback", reason)
+	if mode != config.NetworkHost {
+		return nil
 	}
+	warning := "connections and UDP sockets of the host's network stack end at a rollback"
+	if reason != "" {
+		warning = reason + ": " + warning
+	}
+	s.warn(warning)
 	return nil
 }
 
@@ -35,7 +42,7 @@ func (s *supervisor) beforeStart(ctx context.Context) error {
 	if err := s.runStartHooks(ctx); err != nil {
 		return err
 	}
-	if s.opts.Network != netns.ModeSandbox {
+	if s.opts.Network != config.NetworkSandbox {
 		return nil
 	}
 	var err error

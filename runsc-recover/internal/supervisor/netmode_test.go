@@ -5,12 +5,13 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/test/expect"
 )
 
-func TestNetworkMode(t *testing.T) {
+func TestNetworkStack(t *testing.T) {
 	with := func(path string) *specs.Spec {
 		return &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace, Path: path}}}}
 	}
@@ -18,9 +19,9 @@ func TestNetworkMode(t *testing.T) {
 	for _, c := range []struct {
 		name     string
 		spec     *specs.Spec
-		mode     string
+		mode     config.Network
 		rootless bool
-		want     string
+		want     config.Network
 		code     errdefs.Code
 	}{
 		{"a namespace of its own", with(""), "sandbox", false, "sandbox", ""},
@@ -32,7 +33,7 @@ func TestNetworkMode(t *testing.T) {
 		{"none was asked for", none, "none", true, "none", ""},
 		{"the host's was asked for", with(""), "host", false, "host", ""},
 	} {
-		got, err := networkMode(c.spec, c.mode, c.rootless)
+		got, err := networkStack(c.spec, c.mode, c.rootless)
 		expect.Equal(t, c.name, got, c.want)
 		if c.code == "" {
 			expect.Equal(t, c.name, err, nil)

@@ -12,7 +12,7 @@ import (
 // Hooks are promised the privileges of whoever creates the container, so one
 // with hooks yet to run keeps them.
 func (s *supervisor) dropPrivileges(context.Context) error {
-	if h := s.bundle.Spec.Hooks; h != nil && len(h.StartContainer)+len(h.Poststart) > 0 {
+	if h := s.spec.Container.Hooks; h != nil && len(h.StartContainer)+len(h.Poststart) > 0 {
 		return nil
 	}
 	// The system call for all threads is for programs without C.

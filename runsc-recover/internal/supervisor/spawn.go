@@ -19,7 +19,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/specconv"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
@@ -80,11 +82,11 @@ type SpawnOptions struct {
 	// PreserveFDs is how many descriptors from 3 on the program inherits.
 	PreserveFDs int `json:"preserve_fds"`
 	// Notify gives the program a socket to say that it is ready.
-	Notify        bool   `json:"notify"`
-	SystemdCgroup bool   `json:"systemd_cgroup"`
-	Rootless      bool   `json:"rootless"`
-	Network       string `json:"network"` // gVisor's: sandbox, none, host
-	Debug         bool   `json:"debug"`
+	Notify        bool           `json:"notify"`
+	SystemdCgroup bool           `json:"systemd_cgroup"`
+	Rootless      bool           `json:"rootless"`
+	Network       config.Network `json:"network"`
+	Debug         bool           `json:"debug"`
 	// LogFile is the supervisor's log; empty for the one in the state directory.
 	LogFile   string `json:"log_file"`
 	LogFormat string `json:"log_format"` // text or json
@@ -108,10 +110,12 @@ type created struct {
 func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts SpawnOptions) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTime)
 	defer cancel()
-	if err := checkRootless(spec, opts); err != nil {
-		return nil, err
+	if opts.Rootless {
+		if err := specconv.CheckRootless(spec, opts.SystemdCgroup); err != nil {
+			return nil, err
+		}
 	}
-	if opts.Network, err = networkMode(spec, opts.Network, opts.Rootless); err != nil {
+	if opts.Network, err = networkStack(spec, opts.Network, opts.Rootless); err != nil {
 		return nil, err
 	}
 	opts.Owner = ownerName()
@@ -135,6 +139,22 @@ func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts Spaw
 		return nil, errors.Join(err, ctx.Err())
 	}
 	return reply.Warnings, nil
+}
+
+// networkStack returns the stack of a container for which asked was asked. Errors:
+// CodeConfigInvalid for a namespace that isn't there, CodeUnsupported.
+func networkStack(spec *specs.Spec, asked config.Network, rootless bool) (config.Network, error) {
+	if asked != config.NetworkSandbox {
+		return asked, nil
+	}
+	shared, err := netns.Plan(specconv.NetworkNamespaceOf(spec, false)).IsCurrent()
+	if errors.Is(err, os.ErrNotExist) {
+		return "", errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: network namespace: %w", oci.ConfigFile, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at network namespace: %w", err)
+	}
+	return specconv.SettleNetwork(asked, shared, rootless)
 }
 
 // ownerName is this process's user as runc names one.
@@ -178,7 +198,7 @@ func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lo
 	if opts.Rootless && os.Geteuid() != 0 {
 		enterUserNS(cmd.SysProcAttr)
 	}
-	if err := netns.In(planNetwork(spec, opts.Rootless), cmd.Start); err != nil {
+	if err := netns.In(netns.Plan(specconv.NetworkNamespaceOf(spec, opts.Rootless)), cmd.Start); err != nil {
 		return nil, fmt.Errorf("start supervisor: %w", err)
 	}
 	return cmd, nil

@@ -19,7 +19,6 @@ import (
 	"runsc-recover/checkpoint/store/reopen"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/engine"
-	"runsc-recover/runsc-recover/internal/host/netns"
 	"runsc-recover/runsc-recover/internal/host/osthread"
 	"runsc-recover/runsc-recover/internal/host/procusage"
 	"runsc-recover/runsc-recover/internal/sandbox"
@@ -41,7 +40,7 @@ func (s *supervisor) engineOptions() engine.Options {
 			GVisorVersion: s.main.GVisorVersion,
 			Arch:          runtime.GOARCH,
 			ContainerID:   s.opts.ID,
-			SpecDigest:    digestOf(s.bundle.Spec),
+			SpecDigest:    digestOf(s.spec.Container),
 		},
 		Config: s.opts.Policy,
 		Store:  s.store,
@@ -50,7 +49,7 @@ func (s *supervisor) engineOptions() engine.Options {
 			Containers: []sandbox.ContainerOptions{{
 				Name:      s.opts.ID,
 				Bundle:    s.bundle.Path,
-				Spec:      s.spec,
+				Spec:      s.spec.Sandbox,
 				PassFiles: s.files,
 			}},
 		},
@@ -62,7 +61,7 @@ func (s *supervisor) engineOptions() engine.Options {
 		AfterStart:     s.runPoststartHooks,
 		ProcessMemory:  procusage.ResidentMemory,
 		ProcessorTime:  procusage.ProcessorTime,
-		HostNetwork:    s.opts.Network == netns.ModeHost,
+		HostNetwork:    s.opts.Network == config.NetworkHost,
 		PutNetworkBack: func() error { return s.before.PutBack() },
 		Log:            s.log,
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 )
@@ -38,13 +39,13 @@ const (
 
 // Member is a container in a network namespace.
 type Member struct {
-	mode string
+	mode config.Network
 	Pid  int
-	Id   string
+	ID   string
 }
 
 func (m Member) name() string {
-	name := fmt.Sprintf("%s%s/%d/%s", claimPrefix, m.mode, m.Pid, m.Id)
+	name := fmt.Sprintf("%s%s/%d/%s", claimPrefix, m.mode, m.Pid, m.ID)
 	return name[:min(len(name), maxClaim)]
 }
 
@@ -122,7 +123,7 @@ func parseMembers(r io.Reader) (members []Member, err error) {
 			continue
 		}
 		if pid, err := strconv.Atoi(parts[1]); err == nil {
-			members = append(members, Member{mode: parts[0], Pid: pid, Id: parts[2]})
+			members = append(members, Member{mode: config.Network(parts[0]), Pid: pid, ID: parts[2]})
 		}
 	}
 	return members, s.Err()
@@ -138,40 +139,40 @@ type joined struct {
 // settle decides on the network mode of a container that joins a namespace and
 // isn't bound to another mode. The reason is for whoever runs it, and empty for
 // the mode that is wanted. Errors: CodeNetworkTaken.
-func (j joined) settle() (mode, reason string, err error) {
+func (j joined) settle() (mode config.Network, reason string, err error) {
 	known := j.ofProcess == 0
 	for _, m := range j.members {
 		known = known || m.Pid == j.ofProcess
 		switch m.mode {
-		case ModeSandbox:
+		case config.NetworkSandbox:
 			return "", "", taken(m)
-		case ModeHost:
-			mode, reason = ModeHost, fmt.Sprintf("shares the network with container %s, which uses the host's stack", m.Id)
+		case config.NetworkHost:
+			mode, reason = config.NetworkHost, fmt.Sprintf("shares the network with container %s, which uses the host's stack", m.ID)
 		}
 	}
 	switch {
 	case mode != "":
 		return mode, reason, nil
 	case !known:
-		return ModeHost, fmt.Sprintf("shares the network of process %d", j.ofProcess), nil
+		return config.NetworkHost, fmt.Sprintf("shares the network of process %d", j.ofProcess), nil
 	}
-	return ModeSandbox, "", nil
+	return config.NetworkSandbox, "", nil
 }
 
 func taken(m Member) error {
 	return &errdefs.Error{
 		Code:    errdefs.CodeNetworkTaken,
-		Message: fmt.Sprintf("container %s has taken the addresses of this network namespace into its sandbox", m.Id),
+		Message: fmt.Sprintf("container %s has taken the addresses of this network namespace into its sandbox", m.ID),
 		Next:    "run every container that shares a network with the annotation dev.runsc-recover.network=host, or with a runtime installed with --network=host",
 	}
 }
 
 // Network settles the container's network mode and announces it. The
 // reason is why it isn't the one that was asked for.
-func (c *Claims) Network(asked string, plan Plan, self Member) (mode, reason string, err error) {
+func (c *Claims) Network(asked config.Network, plan Plan, self Member) (mode config.Network, reason string, err error) {
 	mode = asked
-	if asked == ModeSandbox {
-		if mode, reason, err = c.claimStack(plan, self); err != nil || mode == ModeSandbox {
+	if asked == config.NetworkSandbox {
+		if mode, reason, err = c.claimStack(plan, self); err != nil || mode == config.NetworkSandbox {
 			return mode, reason, err
 		}
 	}
@@ -179,7 +180,7 @@ func (c *Claims) Network(asked string, plan Plan, self Member) (mode, reason str
 	if err := c.hold(self.name()); err != nil {
 		return "", "", err
 	}
-	if mode != ModeHost {
+	if mode != config.NetworkHost {
 		return mode, reason, nil
 	}
 	others, err := c.others()
@@ -187,7 +188,7 @@ func (c *Claims) Network(asked string, plan Plan, self Member) (mode, reason str
 		return "", "", err
 	}
 	for _, m := range others {
-		if m.mode == ModeSandbox {
+		if m.mode == config.NetworkSandbox {
 			return "", "", taken(m)
 		}
 	}
@@ -196,8 +197,8 @@ func (c *Claims) Network(asked string, plan Plan, self Member) (mode, reason str
 
 // claimStack claims the addresses for the container's own sandbox, if it can
 // have them.
-func (c *Claims) claimStack(plan Plan, self Member) (mode, reason string, err error) {
-	self.mode = ModeSandbox
+func (c *Claims) claimStack(plan Plan, self Member) (mode config.Network, reason string, err error) {
+	self.mode = config.NetworkSandbox
 	err = c.hold(ownerClaim)
 	if err != nil && !errors.Is(err, unix.EADDRINUSE) {
 		return "", "", err
@@ -212,10 +213,10 @@ func (c *Claims) claimStack(plan Plan, self Member) (mode, reason string, err er
 		return "", "", listErr
 	}
 	if err != nil && len(others) == 0 {
-		others = []Member{{mode: ModeSandbox, Id: "that is being made"}}
+		others = []Member{{mode: config.NetworkSandbox, ID: "that is being made"}}
 	}
 	mode, reason, err = joined{members: others, ofProcess: plan.process()}.settle()
-	if mode != ModeSandbox {
+	if mode != config.NetworkSandbox {
 		c.drop(self.name())
 		c.drop(ownerClaim)
 	}

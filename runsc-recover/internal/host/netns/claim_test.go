@@ -9,16 +9,17 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/test/expect"
 )
 
 func TestNetworkIsSettled(t *testing.T) {
-	member := func(mode string) Member { return Member{mode: mode, Pid: 7, Id: "other"} }
+	member := func(mode config.Network) Member { return Member{mode: mode, Pid: 7, ID: "other"} }
 	for _, c := range []struct {
 		name    string
 		in      joined
-		mode    string
+		mode    config.Network
 		why     string
 		refused bool
 	}{
@@ -57,11 +58,11 @@ func TestClaims(t *testing.T) {
 	var first, second Claims
 	plan := Plan{Own: os.Geteuid() == 0} // without privileges, in the caller's
 	if err := In(plan, func() error {
-		self := Member{Pid: 1, Id: "first"}
+		self := Member{Pid: 1, ID: "first"}
 		mode, _, err := first.Network("sandbox", plan, self)
 		expect.Equal(t, "first", mode, "sandbox")
 		expect.Equal(t, "first", err, nil)
-		other := Member{Pid: 2, Id: strings.Repeat("x", 200)}
+		other := Member{Pid: 2, ID: strings.Repeat("x", 200)}
 		_, _, err = second.Network("sandbox", plan, other)
 		expect.Equal(t, "second", errdefs.CodeOf(err), errdefs.CodeNetworkTaken)
 		_, _, err = second.Network("host", plan, other)
@@ -86,13 +87,13 @@ func TestClaimOfTheDead(t *testing.T) {
 	if err := In(plan, func() error {
 		var dead, living, heir Claims
 		expect.Equal(t, "the dead's", dead.hold(ownerClaim), nil)
-		expect.Equal(t, "its name", dead.hold(Member{mode: "sandbox", Pid: 1 << 30, Id: "dead"}.name()), nil)
+		expect.Equal(t, "its name", dead.hold(Member{mode: "sandbox", Pid: 1 << 30, ID: "dead"}.name()), nil)
 		time.AfterFunc(3*inheritPoll, func() { dead.drop(ownerClaim) })
 		expect.Equal(t, "inherited", heir.inherit(ownerClaim), nil)
 		heir.drop(ownerClaim)
 
 		expect.Equal(t, "the living's", living.hold(ownerClaim), nil)
-		expect.Equal(t, "its name", living.hold(Member{mode: "sandbox", Pid: os.Getpid(), Id: "living"}.name()), nil)
+		expect.Equal(t, "its name", living.hold(Member{mode: "sandbox", Pid: os.Getpid(), ID: "living"}.name()), nil)
 		if err := heir.inherit(ownerClaim); !errors.Is(err, unix.EADDRINUSE) {
 			t.Errorf("the name of one that lives: %v", err)
 		}

@@ -22,6 +22,23 @@ type Plan struct {
 	Own  bool   // make a new one, held by the supervisor's being in it
 }
 
+// IsCurrent reports whether the plan's namespace is the calling thread's. Errors:
+// os.ErrNotExist.
+func (p Plan) IsCurrent() (bool, error) {
+	if p.Path == "" {
+		return !p.Own, nil
+	}
+	theirs, err := os.Stat(p.Path)
+	if err != nil {
+		return false, err
+	}
+	ours, err := os.Stat(Current)
+	if err != nil {
+		return false, fmt.Errorf("look at own network namespace: %w", err)
+	}
+	return os.SameFile(ours, theirs), nil
+}
+
 // In runs f, which starts a process, in the planned namespace, so that
 // the whole new process is in it from its first thread on: a running Go
 // program can't move all its threads.

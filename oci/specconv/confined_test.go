@@ -1,4 +1,4 @@
-package oci
+package specconv
 
 import (
 	"os"
@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"runsc-recover/oci"
 )
 
 func TestConfinedPaths(t *testing.T) {
@@ -27,7 +29,7 @@ func TestConfinedPaths(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := &Bundle{Path: dir, Rootfs: rootfs, Spec: &specs.Spec{
+	b := &oci.Bundle{Path: dir, Rootfs: rootfs, Spec: &specs.Spec{
 		Mounts: []specs.Mount{{Destination: "/proc", Type: "proc"}, {Destination: "/vol", Type: "bind", Source: "volume"}, {Destination: "/etc/hosts", Type: "bind", Source: "/host"}, {Destination: "/hostproc", Type: "bind", Source: "/proc"}},
 		Linux: &specs.Linux{
 			MaskedPaths:   []string{"/secrets", "/secrets/of", "/link", "/proc/kcore", "/nosuch", "/out"},
@@ -42,7 +44,7 @@ func TestConfinedPaths(t *testing.T) {
 		{Destination: "/secrets", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "nosuid", "nodev", "noexec"}},
 		{Destination: "/etc/key", Type: "bind", Source: "/empty", Options: []string{"bind", "ro"}},
 	}
-	if got := b.ConfinedPaths("/empty"); !reflect.DeepEqual(got, want) {
+	if got := confinedPaths(b.Tree(), b.Spec.Linux, "/empty"); !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v", got)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// findProcessFault returns what of the process the sandbox would choke on with
-// nothing but a closed connection to show for it, "" for nothing.
+// findProcessFault returns the first fault of the process, empty for none. No
+// runtime takes an unknown limit or capability.
 func findProcessFault(p *specs.Process) string {
 	for i, r := range p.Rlimits {
 		switch {
