@@ -34,12 +34,12 @@ type imageResult struct {
 // any more, or when the sandbox sends what isn't a call.
 func (s *imageServer) answer() error {
 	call, files, err := s.receive()
-	defer closeAll(files)
+	defer closeFiles(files)
 	if err != nil {
 		return err
 	}
 	result, out, err := s.dispatch(call, files)
-	defer closeAll(out)
+	defer closeFiles(out)
 	if err != nil {
 		return s.reply(imageResult{Err: err.Error()}, nil)
 	}
@@ -144,4 +144,10 @@ func (s *imageServer) reply(r imageResult, files []*os.File) error {
 		w.PackFDs()
 	}
 	return nil
+}
+
+func closeFiles(files []*os.File) {
+	for _, f := range files {
+		f.Close()
+	}
 }

@@ -24,6 +24,7 @@ import (
 	"gvisor.dev/gvisor/pkg/urpc"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 )
 
@@ -44,7 +45,7 @@ func newFakeImage(t *testing.T) *fakeImage {
 	}
 	for name, f := range map[string]**os.File{"kernel": &img.kernel, "meta": &img.meta} {
 		var err error
-		if *f, err = memfile(name); err == nil {
+		if *f, err = memfile.New(name); err == nil {
 			_, err = fmt.Fprintf(*f, "the %s", name)
 		}
 		if err != nil {
@@ -146,7 +147,7 @@ func (s *served) open(t *testing.T, c *stateipc.AsyncFileClient, name string) st
 // memory is a sandbox's memory file.
 func memory(t *testing.T) *os.File {
 	t.Helper()
-	f, err := memfile("memory")
+	f, err := memfile.New("memory")
 	if err == nil {
 		err = f.Truncate(2 * testPages * pageindex.PageSize)
 	}

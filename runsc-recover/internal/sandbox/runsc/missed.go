@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/config"
 
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/sentry/wire"
 )
 
@@ -55,7 +56,7 @@ func (g *generation) deliverLate(ctx context.Context, stopped *generation) {
 }
 
 func (g *generation) deliverBytes(ctx context.Context, link string, frames []byte) error {
-	f, err := memfile("frames")
+	f, err := memfile.New("frames")
 	if err != nil {
 		return err
 	}
@@ -77,7 +78,7 @@ func (g *generation) deliverKept(ctx context.Context, stopped *generation) error
 }
 
 func (g *generation) deliverKeptAt(ctx context.Context, stopped *generation, link string) error {
-	f, err := memfile("frames")
+	f, err := memfile.New("frames")
 	if err != nil {
 		return err
 	}

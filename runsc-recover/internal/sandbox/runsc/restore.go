@@ -8,14 +8,13 @@ import (
 	"path/filepath"
 	"strconv"
 
-	"golang.org/x/sys/unix"
-
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/container"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
@@ -82,7 +81,7 @@ func (g *generation) adopt(s *imageServer) {
 	if !ok || s.seq == 0 {
 		return
 	}
-	f, err := memfile("loaded")
+	f, err := memfile.New("loaded")
 	if err != nil {
 		return
 	}
@@ -234,11 +233,10 @@ func pagesFile(img checkpoint.Image) (*os.File, error) {
 	if f := img.File(checkpoint.FilePages); f != nil {
 		return os.Open("/proc/self/fd/" + strconv.Itoa(int(f.Fd())))
 	}
-	fd, err := unix.MemfdCreate("pages", unix.MFD_CLOEXEC)
+	f, err := memfile.New("pages")
 	if err != nil {
 		return nil, fmt.Errorf("make a file for the image's pages: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "pages")
 	pages := img.Pages()
 	buf, sums := make([]byte, maxServed), make([]uint64, maxServed/pageindex.PageSize)
 	for at := int64(0); at < pages.Size(); at += maxServed {

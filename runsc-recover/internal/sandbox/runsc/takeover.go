@@ -6,10 +6,9 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gvisor.dev/gvisor/pkg/log"
 
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
@@ -27,7 +26,7 @@ func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) erro
 			return err
 		}
 	}
-	touched, err := memfile("connections-touched")
+	touched, err := memfile.New("connections-touched")
 	if err != nil {
 		return err
 	}
@@ -45,7 +44,7 @@ func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) erro
 // askConnections learns what the checkpoint knows of connections, ahead of
 // TakeOver, while nobody waits for it.
 func (g *generation) askConnections(ctx context.Context) error {
-	known, err := memfile("connections-known")
+	known, err := memfile.New("connections-known")
 	if err != nil {
 		return err
 	}
@@ -86,7 +85,7 @@ func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 
 // Hangup implements sandbox.Sandbox: nothing of it is known elsewhere.
 func (g *generation) Hangup(ctx context.Context) error {
-	known, err := memfile("connections-known")
+	known, err := memfile.New("connections-known")
 	if err != nil {
 		return err
 	}
@@ -108,12 +107,4 @@ func (g *generation) reset(ctx context.Context, known, touched *os.File) error {
 		g.mu.Unlock()
 	}
 	return err
-}
-
-func memfile(name string) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make file %s: %w", name, err)
-	}
-	return os.NewFile(uintptr(fd), name), nil
 }
