@@ -17,6 +17,7 @@ import (
 	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/lazypages"
 	"runsc-recover/sentry/wire"
 )
 
@@ -30,7 +31,7 @@ func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
 	if args == nil {
 		return g.restoreWhole(ctx, img)
 	}
-	server, socket, err := serveImage(img, g.damaged)
+	server, socket, err := lazypages.Serve(img, g.damaged)
 	if err != nil {
 		closeAll(args.FilePayload.Files)
 		return err
@@ -46,8 +47,8 @@ func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
 		})
 	})
 	if err != nil {
-		server.stop()
-		return errors.Join(server.failure(), err)
+		server.Stop()
+		return errors.Join(server.Failure(), err)
 	}
 	close(g.started)
 	go g.adopt(server)
@@ -55,11 +56,11 @@ func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
 }
 
 // serve notes what serves the sandbox, so that it ends with it.
-func (g *generation) serve(s *imageServer) {
+func (g *generation) serve(s *lazypages.Server) {
 	g.pages.Store(s)
 	select {
 	case <-g.gone:
-		s.stop()
+		s.Stop()
 	default:
 	}
 }
@@ -67,18 +68,18 @@ func (g *generation) serve(s *imageServer) {
 // stopServing is for a sandbox that is gone.
 func (g *generation) stopServing() {
 	if s := g.pages.Load(); s != nil {
-		s.stop()
+		s.Stop()
 	}
 }
 
 // adopt tells a copy, once its memory is there, what it was restored from, so
 // that its first checkpoint costs what has changed since. Where that fails, the
 // checkpoint is a whole one.
-func (g *generation) adopt(s *imageServer) {
+func (g *generation) adopt(s *lazypages.Server) {
 	defer close(g.adopted)
-	<-s.done
-	loaded, ok := s.result()
-	if !ok || s.seq == 0 {
+	<-s.Done
+	loaded, ok := s.Result()
+	if !ok || s.Seq == 0 {
 		return
 	}
 	f, err := memfile.New("loaded")
@@ -86,11 +87,11 @@ func (g *generation) adopt(s *imageServer) {
 		return
 	}
 	defer f.Close()
-	defer s.forget()
+	defer s.Forget()
 	if _, err := f.Write(loaded.Encode()); err != nil {
 		return
 	}
-	_, err = g.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(s.seq)}, f)
+	_, err = g.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(s.Seq)}, f)
 	if err != nil {
 		log.Warningf("recover: %v", err)
 	}
@@ -107,7 +108,7 @@ func (g *generation) Loaded(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the copy's memory: %w", ctx.Err())
 	}
-	if _, ok := s.result(); !ok {
+	if _, ok := s.Result(); !ok {
 		return fmt.Errorf("load the copy's memory: %w", sandbox.ErrGone)
 	}
 	return nil
@@ -238,9 +239,9 @@ func pagesFile(img checkpoint.Image) (*os.File, error) {
 		return nil, fmt.Errorf("make a file for the image's pages: %w", err)
 	}
 	pages := img.Pages()
-	buf, sums := make([]byte, maxServed), make([]uint64, maxServed/pageindex.PageSize)
-	for at := int64(0); at < pages.Size(); at += maxServed {
-		n := min(maxServed, pages.Size()-at)
+	buf, sums := make([]byte, lazypages.MaxRead), make([]uint64, lazypages.MaxRead/pageindex.PageSize)
+	for at := int64(0); at < pages.Size(); at += lazypages.MaxRead {
+		n := min(lazypages.MaxRead, pages.Size()-at)
 		err := pages.ReadPages(buf[:n], uint64(at/pageindex.PageSize), sums[:n/pageindex.PageSize])
 		if err == nil {
 			_, err = f.Write(buf[:n])

@@ -21,6 +21,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/lazypages"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
@@ -59,7 +60,7 @@ type generation struct {
 	adopted chan struct{}
 
 	// pages is what a copy gets its memory from, nil for none.
-	pages atomic.Pointer[imageServer]
+	pages atomic.Pointer[lazypages.Server]
 
 	// known is what a copy's checkpoint knows of connections. It is set by
 	// Restore and closed by Destroy.

@@ -1,4 +1,4 @@
-package runsc
+package lazypages
 
 import (
 	"errors"
@@ -17,12 +17,12 @@ import (
 )
 
 const (
-	// maxServed is the most that is served at once, in bytes: what the program
+	// MaxRead is the most that is served at once, in bytes: what the program
 	// waits for comes after what is under way. Into fresh memory, this takes
 	// about a millisecond.
-	maxServed = 256 << 10
-	// maxServedRanges bounds the pieces of memory that one read may fill.
-	maxServedRanges = 64
+	MaxRead = 256 << 10
+	// maxRanges bounds the pieces of memory that one read may fill.
+	maxRanges = 64
 	// maxDestinations bounds the files that a sandbox may want filled: gVisor
 	// has one for its memory and one for each file system in memory.
 	maxDestinations = 1024
@@ -48,7 +48,7 @@ type pageSource struct {
 }
 
 func newPageSource(pages checkpoint.PageReader) *pageSource {
-	return &pageSource{pages: pages, left: pages.Size(), sums: make([]uint64, maxServed/pageindex.PageSize)}
+	return &pageSource{pages: pages, left: pages.Size(), sums: make([]uint64, MaxRead/pageindex.PageSize)}
 }
 
 func (s *pageSource) read(b []byte, off int64) (int, error) {
@@ -63,10 +63,10 @@ func (s *pageSource) read(b []byte, off int64) (int, error) {
 	return len(b), nil
 }
 
-// imageReader implements stateio.AsyncReader: it reads from its source and
+// reader implements stateio.AsyncReader: it reads from its source and
 // writes into the sandbox's files, at once.
-type imageReader struct {
-	server *imageServer
+type reader struct {
+	server *Server
 	from   source
 	// loaded is what came where, of the pages file; nil of others.
 	loaded *loadedPages
@@ -103,7 +103,7 @@ func (l *loadedPages) note(d *destination, frs []memmap.FileRange, off int64, n 
 }
 
 // Close implements stateio.AsyncReader.
-func (r *imageReader) Close() error {
+func (r *reader) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var files []pageindex.LoadedFile
@@ -119,21 +119,21 @@ func (r *imageReader) Close() error {
 }
 
 // MaxReadBytes implements stateio.AsyncReader.
-func (r *imageReader) MaxReadBytes() uint64 { return maxServed }
+func (r *reader) MaxReadBytes() uint64 { return MaxRead }
 
 // MaxRanges implements stateio.AsyncReader.
-func (r *imageReader) MaxRanges() int { return maxServedRanges }
+func (r *reader) MaxRanges() int { return maxRanges }
 
 // MaxParallel implements stateio.AsyncReader. The sandbox prepares a read
 // while another is served.
-func (r *imageReader) MaxParallel() int { return 2 }
+func (r *reader) MaxParallel() int { return 2 }
 
 // NeedRegisterDestinationFD implements stateio.AsyncReader.
-func (r *imageReader) NeedRegisterDestinationFD() bool { return true }
+func (r *reader) NeedRegisterDestinationFD() bool { return true }
 
 // RegisterDestinationFD implements stateio.AsyncReader. Writes to anything but
 // a memfd could block, or do harm.
-func (r *imageReader) RegisterDestinationFD(fd int32, _ uint64, _ []stateio.ClientFileRangeSetting) (stateio.DestinationFile, error) {
+func (r *reader) RegisterDestinationFD(fd int32, _ uint64, _ []stateio.ClientFileRangeSetting) (stateio.DestinationFile, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.destinations) >= maxDestinations {
@@ -157,12 +157,12 @@ func (r *imageReader) RegisterDestinationFD(fd int32, _ uint64, _ []stateio.Clie
 }
 
 // AddRead implements stateio.AsyncReader. The mapping isn't used.
-func (r *imageReader) AddRead(id int, off int64, df stateio.DestinationFile, fr memmap.FileRange, _ []byte) {
+func (r *reader) AddRead(id int, off int64, df stateio.DestinationFile, fr memmap.FileRange, _ []byte) {
 	r.AddReadv(id, off, fr.Length(), df, []memmap.FileRange{fr}, nil)
 }
 
 // AddReadv implements stateio.AsyncReader.
-func (r *imageReader) AddReadv(id int, off int64, total uint64, df stateio.DestinationFile, frs []memmap.FileRange, _ []unix.Iovec) {
+func (r *reader) AddReadv(id int, off int64, total uint64, df stateio.DestinationFile, frs []memmap.FileRange, _ []unix.Iovec) {
 	n, err := r.from.read(r.buf[:total], off)
 	if err != nil && err != io.EOF && !errors.Is(err, errHostile) {
 		r.server.fail(err)
@@ -196,7 +196,7 @@ func fill(fd int, frs []memmap.FileRange, b []byte) error {
 }
 
 // Wait implements stateio.AsyncReader.
-func (r *imageReader) Wait(cs []stateio.Completion, _ int) ([]stateio.Completion, error) {
+func (r *reader) Wait(cs []stateio.Completion, _ int) ([]stateio.Completion, error) {
 	cs = append(cs, r.done...)
 	r.done = r.done[:0]
 	return cs, nil

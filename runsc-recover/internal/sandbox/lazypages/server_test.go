@@ -1,4 +1,4 @@
-package runsc
+package lazypages
 
 import (
 	"bytes"
@@ -94,7 +94,7 @@ func (i *fakeImage) ReadPages(b []byte, first uint64, sums []uint64) error {
 
 // served is a server with a sandbox's end of its socket.
 type served struct {
-	*imageServer
+	*Server
 	img     *fakeImage
 	socket  *unet.Socket
 	damages chan error
@@ -103,13 +103,13 @@ type served struct {
 func serveTest(t *testing.T) *served {
 	t.Helper()
 	s := &served{img: newFakeImage(t), damages: make(chan error, 2)}
-	server, client, err := serveImage(s.img, func(err error) { s.damages <- err })
+	server, client, err := Serve(s.img, func(err error) { s.damages <- err })
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	s.imageServer = server
-	t.Cleanup(s.stop)
+	s.Server = server
+	t.Cleanup(s.Stop)
 	fd, err := unix.Dup(int(client.Fd()))
 	if err != nil {
 		t.Fatal(err)
@@ -121,7 +121,7 @@ func serveTest(t *testing.T) *served {
 }
 
 func (s *served) complete() bool {
-	_, ok := s.result()
+	_, ok := s.Result()
 	return ok
 }
 
@@ -175,7 +175,7 @@ func TestServedFilesAreRead(t *testing.T) {
 		r.Close()
 	}
 	c.DecRef()
-	<-s.done
+	<-s.Done
 	if s.complete() {
 		t.Error("it is loaded without a page")
 	}
@@ -218,14 +218,14 @@ func TestServedPages(t *testing.T) {
 	}
 	r.Close()
 	c.DecRef()
-	<-s.done
+	<-s.Done
 	expectLoaded(t, s, mem)
 }
 
 // expectLoaded checks what is said of every other page of a file being loaded.
 func expectLoaded(t *testing.T, s *served, mem *os.File) {
 	t.Helper()
-	l, ok := s.result()
+	l, ok := s.Result()
 	if !ok || len(l.Files) != 1 || len(l.Sums) != testPages {
 		t.Fatalf("loaded %v, %d files, %d sums", ok, len(l.Files), len(l.Sums))
 	}
@@ -281,10 +281,10 @@ func TestDamagedPageIsNotServed(t *testing.T) {
 	if _, err := mem.ReadAt(got, 0); err != nil || !bytes.Equal(got, make([]byte, len(got))) {
 		t.Errorf("something was written: %v", err)
 	}
-	s.stop()
+	s.Stop()
 	<-answered
-	if s.complete() || !errors.Is(s.failure(), checkpoint.ErrDamaged) || s.img.closed.Load() != 1 {
-		t.Errorf("loaded %v, failure %v, closed %d", s.complete(), s.failure(), s.img.closed.Load())
+	if s.complete() || !errors.Is(s.Failure(), checkpoint.ErrDamaged) || s.img.closed.Load() != 1 {
+		t.Errorf("loaded %v, failure %v, closed %d", s.complete(), s.Failure(), s.img.closed.Load())
 	}
 }
 
@@ -351,9 +351,9 @@ func TestHostileSandbox(t *testing.T) {
 	}
 	r.Close()
 	c.DecRef()
-	<-s.done
-	if s.complete() || s.failure() != nil {
-		t.Errorf("loaded %v, failure %v", s.complete(), s.failure())
+	<-s.Done
+	if s.complete() || s.Failure() != nil {
+		t.Errorf("loaded %v, failure %v", s.complete(), s.Failure())
 	}
 }
 
@@ -366,7 +366,7 @@ func TestEndlessCall(t *testing.T) {
 			break
 		}
 	}
-	<-s.done
+	<-s.Done
 }
 
 func FuzzImageCalls(f *testing.F) {
@@ -379,7 +379,7 @@ func FuzzImageCalls(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s := &served{img: newFakeImage(t)}
-		server, client, err := serveImage(s.img, func(error) { t.Error("damaged") })
+		server, client, err := Serve(s.img, func(error) { t.Error("damaged") })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -387,6 +387,6 @@ func FuzzImageCalls(f *testing.F) {
 			t.Fatal(err)
 		}
 		client.Close()
-		<-server.done
+		<-server.Done
 	})
 }

@@ -1,4 +1,5 @@
-package runsc
+// Package lazypages gives a restored copy its memory on demand.
+package lazypages
 
 import (
 	"errors"
@@ -28,16 +29,16 @@ import (
 // could cut, and a page whose hash is wrong is never handed out. A read that
 // meets one isn't answered: the program must not see an error that it would
 // never have had.
-type imageServer struct {
+type Server struct {
 	img   checkpoint.Image
-	seq   checkpoint.Seq
+	Seq   checkpoint.Seq
 	files *stateipc.AsyncFileServer
 	sock  *unet.Socket
 	// damaged is called once, with the first error of the checkpoint's own.
 	damaged func(error)
 	// stopping is closed when the sandbox has hung up or is gone, done once
 	// nothing is served any more and the image is closed.
-	stopping, done chan struct{}
+	stopping, Done chan struct{}
 	stopOnce       sync.Once
 
 	mu sync.Mutex
@@ -54,19 +55,19 @@ type imageServer struct {
 	err              error // that damaged was called with
 }
 
-// serveImage serves an image until the sandbox hangs up on client, which the
+// Serve serves an image until the sandbox hangs up on client, which the
 // caller hands to it and closes. It takes ownership of img, even if it returns
 // an error.
-func serveImage(img checkpoint.Image, damaged func(error)) (s *imageServer, client *os.File, err error) {
+func Serve(img checkpoint.Image, damaged func(error)) (s *Server, client *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		img.Close()
 		return nil, nil, fmt.Errorf("make the image's socket: %w", err)
 	}
 	client = os.NewFile(uintptr(fds[0]), "image")
-	s = &imageServer{
-		img: img, seq: img.Manifest().Seq, damaged: damaged, opened: make(map[string]bool),
-		stopping: make(chan struct{}), done: make(chan struct{}),
+	s = &Server{
+		img: img, Seq: img.Manifest().Seq, damaged: damaged, opened: make(map[string]bool),
+		stopping: make(chan struct{}), Done: make(chan struct{}),
 	}
 	if s.sock, err = unet.NewSocket(fds[1]); err != nil {
 		unix.Close(fds[1])
@@ -83,8 +84,8 @@ func serveImage(img checkpoint.Image, damaged func(error)) (s *imageServer, clie
 }
 
 // serve answers calls until the sandbox hangs up.
-func (s *imageServer) serve() {
-	defer close(s.done)
+func (s *Server) serve() {
+	defer close(s.Done)
 	defer s.img.Close()
 	for s.answer() == nil {
 	}
@@ -94,44 +95,44 @@ func (s *imageServer) serve() {
 	s.sock.Close()
 }
 
-func (s *imageServer) hangUp() { s.stopOnce.Do(func() { close(s.stopping) }) }
+func (s *Server) hangUp() { s.stopOnce.Do(func() { close(s.stopping) }) }
 
-// stop ends serving, whatever the sandbox wants, and waits for that.
-func (s *imageServer) stop() {
+// Stop ends serving, whatever the sandbox wants, and waits for that.
+func (s *Server) Stop() {
 	s.hangUp()
 	_ = s.sock.Shutdown() // serve closes it
-	<-s.done
+	<-s.Done
 }
 
 // result returns where the sandbox has its pages, if it got all that it wants.
 //
 // Preconditions: done is closed.
-func (s *imageServer) result() (pageindex.Loaded, bool) {
+func (s *Server) Result() (pageindex.Loaded, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loaded, s.complete && !s.spoilt
 }
 
-// forget lets go of what the sandbox has been told.
-func (s *imageServer) forget() { s.noteLoaded(pageindex.Loaded{}) }
+// Forget lets go of what the sandbox has been told.
+func (s *Server) Forget() { s.noteLoaded(pageindex.Loaded{}) }
 
-func (s *imageServer) noteLoaded(l pageindex.Loaded) {
+func (s *Server) noteLoaded(l pageindex.Loaded) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded = l
 }
 
 // Destroy implements stateipc.AsyncFileServerImpl.
-func (s *imageServer) Destroy() {}
+func (s *Server) Destroy() {}
 
 // OpenWrite implements stateipc.AsyncFileServerImpl.
-func (s *imageServer) OpenWrite(string) (stateio.AsyncWriter, error) {
+func (s *Server) OpenWrite(string) (stateio.AsyncWriter, error) {
 	return nil, unix.EROFS
 }
 
 // OpenRead implements stateipc.AsyncFileServerImpl. Each file can be opened
 // once, which bounds what a sandbox can ask for.
-func (s *imageServer) OpenRead(path string) (stateio.AsyncReader, error) {
+func (s *Server) OpenRead(path string) (stateio.AsyncReader, error) {
 	s.mu.Lock()
 	again := s.opened[path]
 	s.opened[path] = true
@@ -139,7 +140,7 @@ func (s *imageServer) OpenRead(path string) (stateio.AsyncReader, error) {
 	if again {
 		return nil, unix.EBUSY
 	}
-	r := &imageReader{server: s, buf: make([]byte, maxServed)}
+	r := &reader{server: s, buf: make([]byte, MaxRead)}
 	switch path {
 	case checkpointfiles.StateFileName:
 		r.from = fileSource{s.img.File(checkpoint.FileKernel)}
@@ -155,7 +156,7 @@ func (s *imageServer) OpenRead(path string) (stateio.AsyncReader, error) {
 }
 
 // spoil notes that the sandbox doesn't have what it asked for.
-func (s *imageServer) spoil() {
+func (s *Server) spoil() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spoilt = true
@@ -163,7 +164,7 @@ func (s *imageServer) spoil() {
 
 // fail reports an error of the checkpoint's, and returns when the sandbox has
 // hung up.
-func (s *imageServer) fail(err error) {
+func (s *Server) fail(err error) {
 	s.mu.Lock()
 	first := s.err == nil
 	if first {
@@ -177,8 +178,8 @@ func (s *imageServer) fail(err error) {
 	<-s.stopping
 }
 
-// failure is the error of the checkpoint's own, nil when there was none.
-func (s *imageServer) failure() error {
+// Failure is the error of the checkpoint's own, nil when there was none.
+func (s *Server) Failure() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err

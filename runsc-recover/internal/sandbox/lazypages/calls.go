@@ -1,4 +1,4 @@
-package runsc
+package lazypages
 
 import (
 	"bytes"
@@ -17,14 +17,14 @@ import (
 // read for as long as the sandbox writes.
 const maxCall = 1 << 20
 
-// imageCall and imageResult are gVisor's package urpc on the wire: one JSON
+// urpcCall and urpcResult are gVisor's package urpc on the wire: one JSON
 // value each, descriptors with its first byte.
-type imageCall struct {
+type urpcCall struct {
 	Method string          `json:"method"`
 	Arg    json.RawMessage `json:"arg"`
 }
 
-type imageResult struct {
+type urpcResult struct {
 	Success bool   `json:"success"`
 	Err     string `json:"err"`
 	Result  any    `json:"result"`
@@ -32,7 +32,7 @@ type imageResult struct {
 
 // answer answers one call. It returns an error when there is nobody to answer
 // any more, or when the sandbox sends what isn't a call.
-func (s *imageServer) answer() error {
+func (s *Server) answer() error {
 	call, files, err := s.receive()
 	defer closeFiles(files)
 	if err != nil {
@@ -41,13 +41,13 @@ func (s *imageServer) answer() error {
 	result, out, err := s.dispatch(call, files)
 	defer closeFiles(out)
 	if err != nil {
-		return s.reply(imageResult{Err: err.Error()}, nil)
+		return s.reply(urpcResult{Err: err.Error()}, nil)
 	}
-	return s.reply(imageResult{Success: true, Result: result}, out)
+	return s.reply(urpcResult{Success: true, Result: result}, out)
 }
 
 // receive returns the next call and its files, which the caller owns.
-func (s *imageServer) receive() (call imageCall, files []*os.File, err error) {
+func (s *Server) receive() (call urpcCall, files []*os.File, err error) {
 	r := s.sock.Reader(true)
 	r.EnableFDs(1)
 	first := make([]byte, 1)
@@ -73,7 +73,7 @@ func (s *imageServer) receive() (call imageCall, files []*os.File, err error) {
 }
 
 // dispatch carries out a call. The files that it returns are the caller's.
-func (s *imageServer) dispatch(call imageCall, files []*os.File) (result any, out []*os.File, err error) {
+func (s *Server) dispatch(call urpcCall, files []*os.File) (result any, out []*os.File, err error) {
 	switch call.Method {
 	case "AsyncFileServer.Open":
 		var req stateipc.OpenRequest
@@ -108,7 +108,7 @@ func (s *imageServer) dispatch(call imageCall, files []*os.File) (result any, ou
 }
 
 // noteOpen notes the handle of the pages file.
-func (s *imageServer) noteOpen(handle uint32) {
+func (s *Server) noteOpen(handle uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pagesHandle = &handle
@@ -116,7 +116,7 @@ func (s *imageServer) noteOpen(handle uint32) {
 
 // noteClose notes that a file is closed: the pages file, once all of it is
 // loaded. Where that failed, the sandbox doesn't get so far.
-func (s *imageServer) noteClose(handle uint32) {
+func (s *Server) noteClose(handle uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.pagesHandle != nil && *s.pagesHandle == handle {
@@ -124,7 +124,7 @@ func (s *imageServer) noteClose(handle uint32) {
 	}
 }
 
-func (s *imageServer) reply(r imageResult, files []*os.File) error {
+func (s *Server) reply(r urpcResult, files []*os.File) error {
 	b, err := json.Marshal(r)
 	if err != nil {
 		return fmt.Errorf("encode result: %w", err)
