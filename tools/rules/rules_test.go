@@ -80,6 +80,8 @@ var importRules = []rule{
 		"commands are testable without a sandbox"},
 	{"runsc-recover/internal/sandbox", []string{"checkpoint", "checkpoint/config", "sentry/failure", "sentry/wire"}, false,
 		"the contract is testable without a sandbox"},
+	{"runsc-recover/internal/sandbox/vethtest", nil, false,
+		"tests of sockets need a cable and no sandbox"},
 	{"runsc-recover/internal/sandbox/...", []string{"checkpoint/...", "oci/...", "sentry/...", "runsc-recover/internal/sandbox/..."}, true,
 		"the host side of a sandbox is gVisor's own code, and nothing else on the host should need it"},
 	{"runsc-recover/internal/engine", []string{"checkpoint/...", "oci/errdefs", "oci/statedir", "sentry/failure", "sentry/wire", "runsc-recover/internal/api", "runsc-recover/internal/episode",

@@ -33,7 +33,8 @@ type Booter struct {
 	LogDir   string
 	Rootless bool
 
-	missed missed
+	// dead has the queues of the sandbox that died last.
+	dead Keeper
 }
 
 // Boot implements sandbox.Booter.
@@ -58,11 +59,11 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	if err != nil {
 		return nil, err
 	}
-	quiet, err := b.silenced(opts)
+	around, err := b.newFence(opts)
 	if err != nil {
 		return nil, err
 	}
-	cu.Add(quiet.end)
+	cu.Add(func() { _ = around.Remove() })
 	ch, agentEnd, err := newChannel()
 	if err != nil {
 		return nil, err
@@ -88,8 +89,8 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	cu.Release()
-	g := newGeneration(opts, conf, c, ch, quiet)
-	g.missed = &b.missed
+	g := newGeneration(opts, conf, c, ch, around)
+	g.dead = &b.dead
 	go g.listen()
 	go g.await()
 	go g.watchGofer()
@@ -147,7 +148,7 @@ func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd 
 		Interrupt: c.Signal,
 		Network:   b.Network,
 		Container: opts.Containers[0].Name,
-		Resolver:  b.Network == "sandbox" && namesResolver(spec),
+		Resolver:  b.Network == "sandbox" && UsedBy(spec),
 	})
 	if err != nil {
 		return nil, err
@@ -188,8 +189,8 @@ func sinkConfig(o agent.Options) (map[string]any, error) {
 	return m, nil
 }
 
-func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, quiet *silence) *generation {
-	return &generation{
+func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, around *Fence) *generation {
+	g := &generation{
 		gofer:     c.GoferPid.Load(),
 		number:    opts.Generation,
 		container: opts.Containers[0].Name,
@@ -201,12 +202,40 @@ func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.C
 		c:         c,
 		sb:        c.Sandbox,
 		ch:        ch,
-		silence:   quiet,
-		queries:   make(chan struct{}, maxQueries),
+		fence:     around,
 		started:   make(chan struct{}),
 		gone:      make(chan struct{}),
 		reaped:    make(chan struct{}),
 		exited:    make(chan struct{}),
 		adopted:   make(chan struct{}),
 	}
+	g.names = NewRelay(g.answer)
+	return g
+}
+
+// newFence returns the fence for a sandbox that is to be booted. Errors:
+// sandbox.ErrNotFenced.
+func (b *Booter) newFence(opts sandbox.BootOptions) (*Fence, error) {
+	switch {
+	case !opts.Fenced, b.Network == "none":
+		return &Fence{}, nil
+	case b.Network != "sandbox":
+		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
+	}
+	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
+	if !ok {
+		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotFenced)
+	}
+	var devices []string
+	for _, l := range args.FDBasedLinks {
+		devices = append(devices, l.Name)
+	}
+	if len(devices) == 0 {
+		return &Fence{}, nil
+	}
+	f, err := New(opts.ID, devices)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
+	}
+	return f, nil
 }

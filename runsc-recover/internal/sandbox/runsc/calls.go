@@ -64,3 +64,9 @@ func (g *generation) answered(what string, err error) error {
 		return err
 	}
 }
+
+// answer hands the resolver's answer to a program. A program, or sandbox, that
+// is gone by then doesn't get it.
+func (g *generation) answer(d wire.Datagram) {
+	_, _ = g.ask(context.Background(), askTimeout, wire.Request{Verb: wire.VerbAnswer, Answer: &d})
+}

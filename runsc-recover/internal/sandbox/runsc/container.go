@@ -39,8 +39,8 @@ func (c *rootContainer) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.g.findEars()
-	c.g.missed.drop()
+	c.g.findQueues()
+	c.g.dead.Drop()
 	c.g.serves.Store(true)
 	close(c.g.started)
 	return nil

@@ -1,6 +1,7 @@
 package runsc
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -11,47 +12,45 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"gvisor.dev/gvisor/pkg/log"
-
 	"runsc-recover/sentry/wire"
 )
 
-// ears are the packet sockets of a sandbox: duplicates, which outlive it. What
-// it hasn't read when it stops, or dies, is read from them for its copy, since
-// whoever connects meanwhile would wait for a second before trying again. Nil
-// ears hear nothing.
-type ears struct {
-	mu sync.Mutex
-	// all is guarded by mu.
-	all []ear
+// Queues are the receive queues of a sandbox's packet sockets. They hold
+// duplicates of the sockets, which outlive the sandbox. The zero Queues and nil
+// are empty; add to the zero Queues alone. Methods are safe for concurrent use.
+type Queues struct {
+	mu  sync.Mutex
+	all []queue // guarded by mu
 }
 
-// ear isn't an os.File, which would make the sandbox's socket blocking.
-type ear struct {
-	link string // the interface
+// queue holds a number instead of an os.File, which would make the sandbox's
+// socket blocking.
+type queue struct {
+	link string // the interface's name
 	fd   int
 }
 
-// add adds a socket, which stays the caller's.
-func (e *ears) add(link string, fd int) error {
+// Add adds a socket on an interface. It stays the caller's.
+func (q *Queues) Add(link string, fd int) error {
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("duplicate packet socket: %w", err)
 	}
-	e.adopt(link, dup)
+	q.adopt(link, dup)
 	return nil
 }
 
 // adopt takes ownership of fd.
-func (e *ears) adopt(link string, fd int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.all = append(e.all, ear{link, fd})
+func (q *Queues) adopt(link string, fd int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.all = append(q.all, queue{link, fd})
 }
 
-// find adds those of the process, which gVisor has made. The caller is in their
-// network namespace.
-func (e *ears) find(pid int) error {
+// Find adds the packet sockets that a process has open.
+//
+// Preconditions: the calling thread is in the sockets' network namespace.
+func (q *Queues) Find(pid int) error {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return fmt.Errorf("open process %d: %w", pid, err)
@@ -63,17 +62,17 @@ func (e *ears) find(pid int) error {
 		return fmt.Errorf("list the sandbox's files: %w", err)
 	}
 	for _, entry := range entries {
-		what, _ := os.Readlink(filepath.Join(dir, entry.Name())) // it may be closed by now
+		target, _ := os.Readlink(filepath.Join(dir, entry.Name())) // the file may be closed by now
 		n, err := strconv.Atoi(entry.Name())
-		if err != nil || !strings.HasPrefix(what, "socket:") {
+		if err != nil || !strings.HasPrefix(target, "socket:") {
 			continue
 		}
 		fd, err := unix.PidfdGetfd(pidfd, n, 0)
 		if err != nil {
 			return fmt.Errorf("duplicate the sandbox's socket: %w", err)
 		}
-		if link, ok := packetSocketOn(fd); ok {
-			e.adopt(link, fd)
+		if link, ok := boundInterface(fd); ok {
+			q.adopt(link, fd)
 		} else {
 			unix.Close(fd)
 		}
@@ -81,9 +80,9 @@ func (e *ears) find(pid int) error {
 	return nil
 }
 
-// packetSocketOn returns the interface that a packet socket is bound to. What
-// else a sandbox has is no concern of ours.
-func packetSocketOn(fd int) (link string, ok bool) {
+// boundInterface returns the interface that a packet socket is bound to; false
+// for any other socket.
+func boundInterface(fd int) (link string, ok bool) {
 	domain, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
 	if err != nil || domain != unix.AF_PACKET {
 		return "", false
@@ -100,28 +99,33 @@ func packetSocketOn(fd int) (link string, ok bool) {
 	return iface.Name, true
 }
 
-// move returns the ears and leaves none.
-func (e *ears) move() *ears {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	moved := &ears{all: e.all}
-	e.all = nil
+// Move returns the queues as another Queues, and leaves q empty.
+func (q *Queues) Move() *Queues {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	moved := &Queues{all: q.all}
+	q.all = nil
 	return moved
 }
 
-// cover keeps what arrives from now on from the sockets, except for what tells
-// neighbours' addresses: a stopped sandbox may need one for a reset.
-func (e *ears) cover() {
-	if e == nil {
-		return
+// Shut keeps frames that arrive from now on out of the queues, except for those
+// that resolve neighbours' addresses: a stopped sandbox may need an address for
+// a reset. A queue that can't be shut stays open, and its frames arrive twice.
+func (q *Queues) Shut() error {
+	if q == nil {
+		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, ear := range e.all {
-		if err := attachFilter(ear.fd, neighboursOnly()); err != nil {
-			log.Warningf("recover: what arrives at %s is heard twice: %v", ear.link, err)
+	filter := neighboursOnly()
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	var errs []error
+	for _, one := range q.all {
+		if err := unix.SetsockoptSockFprog(one.fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+			errs = append(errs, fmt.Errorf("shut the receive queue at %s: %w", one.link, err))
 		}
 	}
+	return errors.Join(errs...)
 }
 
 // neighboursOnly is a packet filter that lets ARP and ICMPv6 pass.
@@ -142,29 +146,38 @@ func neighboursOnly() []unix.SockFilter {
 	}
 }
 
-// unread returns what the sandbox hasn't read, by interface, encoded as frames.
-func (e *ears) unread() map[string][]byte {
-	if e == nil {
+// Unread takes the frames out of the queues and returns them by interface,
+// encoded as package wire has it, at most wire.MaxFrames bytes for each
+// interface. A frame that exceeds that is lost, and those behind it stay queued.
+func (q *Queues) Unread() map[string][]byte {
+	if q == nil {
 		return nil
 	}
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
 	frames := make(map[string][]byte)
-	for _, ear := range e.all {
-		if b := readFrames(ear.fd, frames[ear.link]); len(b) > 0 {
-			frames[ear.link] = b
+	for _, one := range q.all {
+		if b := readFrames(one.fd, frames[one.link]); len(b) > 0 {
+			frames[one.link] = b
 		}
 	}
 	return frames
 }
 
-// readFrames appends what is there, as far as it fits.
+// maxFrame bounds a frame with its header of segmentation offload, in bytes.
+const maxFrame = 1 << 17
+
+// vnetHeader is the size of the header before each frame where the sandbox has
+// the host's segmentation offload, in bytes.
+const vnetHeader = 10
+
+// readFrames appends the frames of a socket to all, as far as they fit.
 func readFrames(fd int, all []byte) []byte {
 	before := 0
 	if on, err := unix.GetsockoptInt(fd, unix.SOL_PACKET, unix.PACKET_VNET_HDR); err == nil && on != 0 {
 		before = vnetHeader
 	}
-	for frame := make([]byte, 1<<17); ; {
+	for frame := make([]byte, maxFrame); ; {
 		n, _, err := unix.Recvfrom(fd, frame, unix.MSG_DONTWAIT|unix.MSG_TRUNC)
 		if err != nil || n+wire.FrameOverhead > wire.MaxFrames-len(all) {
 			return all
@@ -175,42 +188,13 @@ func readFrames(fd int, all []byte) []byte {
 	}
 }
 
-// vnetHeader is the size of what comes before a frame where the sandbox has the
-// host's segmentation offload.
-const vnetHeader = 10
-
-// close closes the ears. The kernel waits for all who may be in a socket.
-func (e *ears) close() {
-	if e == nil {
+// Close closes the duplicates, in the background: the kernel waits for every
+// thread that is in a socket.
+func (q *Queues) Close() {
+	if q == nil {
 		return
 	}
-	for _, ear := range e.move().all {
-		go unix.Close(ear.fd)
+	for _, one := range q.Move().all {
+		go unix.Close(one.fd)
 	}
 }
-
-// missed are the ears of a sandbox of the container's that died.
-type missed struct {
-	mu   sync.Mutex
-	ears *ears // guarded by mu; nil for none
-}
-
-// keep takes ownership of e.
-func (m *missed) keep(e *ears) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ears.close()
-	m.ears = e
-}
-
-// take gives ownership of what is kept to the caller.
-func (m *missed) take() *ears {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	e := m.ears
-	m.ears = nil
-	return e
-}
-
-// drop forgets what is kept: a sandbox has heard it all, or nobody ever will.
-func (m *missed) drop() { m.take().close() }

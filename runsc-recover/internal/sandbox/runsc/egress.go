@@ -9,22 +9,19 @@ import (
 	"github.com/google/nftables/expr"
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
-
-	"gvisor.dev/gvisor/pkg/log"
 )
 
-// egressRule is an nftables table of the network namespace that drops what
-// leaves interfaces with a certain mark. Packet sockets pass no other hook.
-// The table belongs to its connection: the kernel removes it when that is
-// closed, so that it can't outlive this process.
+// egressRule is an nftables table of the network namespace that drops packets
+// with a mark when they leave an interface. Packet sockets pass no other hook.
+// The table belongs to its netlink connection: the kernel removes the table
+// with the connection, so that it can't outlive this process.
 type egressRule struct {
-	conn *nftables.Conn
-	once sync.Once
+	conn  *nftables.Conn
+	close func() error // of conn, once
 }
 
-// dropEgress makes a rule. It needs a kernel with netfilter's egress hook:
-// Linux 5.16 or later.
-func dropEgress(name string, mark uint32, devices []string) (_ *egressRule, err error) {
+// dropEgress makes a rule.
+func dropEgress(name string, mark uint32, devices []string) (*egressRule, error) {
 	var raw *netlink.Conn
 	conn, err := nftables.New(nftables.AsLasting(), nftables.WithSockOptions(func(c *netlink.Conn) error {
 		raw = c
@@ -33,32 +30,37 @@ func dropEgress(name string, mark uint32, devices []string) (_ *egressRule, err 
 	if err != nil {
 		return nil, fmt.Errorf("connect to netfilter: %w", err)
 	}
-	rule := &egressRule{conn: conn}
+	rule := &egressRule{conn: conn, close: sync.OnceValue(conn.CloseLasting)}
 	if err := addOwnedTable(raw, name); err != nil {
-		rule.remove()
+		_ = rule.remove() // the first error says more
 		return nil, fmt.Errorf("add a table to netfilter: %w", err)
 	}
 	table := &nftables.Table{Name: name, Family: nftables.TableFamilyNetdev}
 	for _, dev := range devices {
-		chain := conn.AddChain(&nftables.Chain{
-			Name:     dev,
-			Table:    table,
-			Type:     nftables.ChainTypeFilter,
-			Hooknum:  nftables.ChainHookEgress,
-			Priority: nftables.ChainPriorityFilter,
-			Device:   dev,
-		})
-		conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
-			&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
-			&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(mark)},
-			&expr.Verdict{Kind: expr.VerdictDrop},
-		}})
+		rule.add(table, dev, mark)
 	}
 	if err := conn.Flush(); err != nil {
-		rule.remove()
+		_ = rule.remove()
 		return nil, fmt.Errorf("add a rule to the egress hook: %w", err)
 	}
 	return rule, nil
+}
+
+// add queues a chain for one device, until the connection is flushed.
+func (r *egressRule) add(table *nftables.Table, device string, mark uint32) {
+	chain := r.conn.AddChain(&nftables.Chain{
+		Name:     device,
+		Table:    table,
+		Type:     nftables.ChainTypeFilter,
+		Hooknum:  nftables.ChainHookEgress,
+		Priority: nftables.ChainPriorityFilter,
+		Device:   device,
+	})
+	r.conn.AddRule(&nftables.Rule{Table: table, Chain: chain, Exprs: []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: 1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: 1, Data: binaryutil.NativeEndian.PutUint32(mark)},
+		&expr.Verdict{Kind: expr.VerdictDrop},
+	}})
 }
 
 // addOwnedTable makes a table that belongs to the connection, which the library
@@ -72,7 +74,7 @@ func addOwnedTable(conn *netlink.Conn, name string) error {
 	if err != nil {
 		return err
 	}
-	// What a message to netfilter begins with: family, version, subsystem.
+	// A message to netfilter begins with family, version and subsystem.
 	batch := []byte{unix.AF_UNSPEC, unix.NFNETLINK_V0, 0, unix.NFNL_SUBSYS_NFTABLES}
 	header := []byte{unix.NFPROTO_NETDEV, unix.NFNETLINK_V0, 0, 0}
 	_, err = conn.SendMessages([]netlink.Message{
@@ -91,13 +93,12 @@ func addOwnedTable(conn *netlink.Conn, name string) error {
 }
 
 // remove removes the rule. It may be called more than once, and on nil.
-func (r *egressRule) remove() {
+func (r *egressRule) remove() error {
 	if r == nil {
-		return
+		return nil
 	}
-	r.once.Do(func() {
-		if err := r.conn.CloseLasting(); err != nil {
-			log.Warningf("recover: removing an egress rule: %v", err)
-		}
-	})
+	if err := r.close(); err != nil {
+		return fmt.Errorf("remove the rule from the egress hook: %w", err)
+	}
+	return nil
 }

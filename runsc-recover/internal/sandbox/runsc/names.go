@@ -2,7 +2,6 @@ package runsc
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net"
 	"os"
@@ -16,20 +15,19 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// The resolver that docker has in the namespace of a container in a network
-// made by a user. See sentry/agent for the other end.
 const (
 	resolverAddress = "127.0.0.11"
-	resolverTime    = 10 * time.Second
-	// maxQueries bounds the questions of a sandbox that are under way.
+	// resolverTime bounds a query: programs ask again after five seconds.
+	resolverTime = 10 * time.Second
+	// maxQueries bounds the queries of a sandbox that are under way.
 	maxQueries = 64
-	// maxResolvConf bounds what is read of a resolv.conf.
+	// maxResolvConf bounds the part of a resolv.conf that is read, in bytes.
 	maxResolvConf = 64 << 10
 )
 
-// namesResolver reports whether the container is to ask docker's resolver, by
-// the resolv.conf that is mounted for it.
-func namesResolver(spec *specs.Spec) bool {
+// UsedBy reports whether the container asks Docker's resolver, by the
+// resolv.conf that is mounted into it.
+func UsedBy(spec *specs.Spec) bool {
 	i := slices.IndexFunc(spec.Mounts, func(m specs.Mount) bool { return m.Destination == "/etc/resolv.conf" })
 	if i < 0 {
 		return false
@@ -39,7 +37,7 @@ func namesResolver(spec *specs.Spec) bool {
 		return false
 	}
 	defer f.Close()
-	text, _ := io.ReadAll(io.LimitReader(f, maxResolvConf)) // what could be read
+	text, _ := io.ReadAll(io.LimitReader(f, maxResolvConf)) // as far as the file can be read
 	for line := range strings.Lines(string(text)) {
 		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "nameserver" && fields[1] == resolverAddress {
 			return true
@@ -48,29 +46,48 @@ func namesResolver(spec *specs.Spec) bool {
 	return false
 }
 
-// resolve answers a program's query in the background, or drops it when too
-// many are under way. The supervisor is in the container's network namespace.
-func (g *generation) resolve(q wire.Datagram) {
+// Relay passes the queries of one sandbox to the resolver. Methods are safe for
+// concurrent use.
+type Relay struct {
+	address  string // of the resolver
+	underway chan struct{}
+	answer   func(wire.Datagram)
+}
+
+// NewRelay returns a relay that calls answer with each answer, on a goroutine
+// of its own. The datagram has the address and port of its query.
+func NewRelay(answer func(wire.Datagram)) *Relay {
+	return &Relay{
+		address:  net.JoinHostPort(resolverAddress, "53"),
+		underway: make(chan struct{}, maxQueries),
+		answer:   answer,
+	}
+}
+
+// Query relays a query in the background. It never blocks: a query is dropped
+// when too many are under way, as by a network.
+//
+// Preconditions: the process is in the container's network namespace.
+func (r *Relay) Query(q wire.Datagram) {
 	select {
-	case g.queries <- struct{}{}:
+	case r.underway <- struct{}{}:
 	default:
 		return
 	}
 	go func() {
-		defer func() { <-g.queries }()
-		answer, err := askResolver(net.JoinHostPort(resolverAddress, "53"), q.Data)
+		defer func() { <-r.underway }()
+		answer, err := exchange(r.address, q.Data)
 		if err != nil {
 			return // as if lost: the program asks again
 		}
 		hideTruncation(answer)
 		q.Data = answer
-		// What it came too late for isn't there any more.
-		_, _ = g.ask(context.Background(), askTimeout, wire.Request{Verb: wire.VerbAnswer, Answer: &q})
+		r.answer(q)
 	}()
 }
 
-// askResolver sends a query over UDP and returns the answer to it.
-func askResolver(address string, query []byte) ([]byte, error) {
+// exchange sends a query over UDP and returns the answer to it.
+func exchange(address string, query []byte) ([]byte, error) {
 	conn, err := net.DialTimeout("udp", address, resolverTime)
 	if err != nil {
 		return nil, err
@@ -88,7 +105,7 @@ func askResolver(address string, query []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		// An answer begins with its question's number.
+		// An answer begins with the number of its query.
 		const number = 2
 		if n > number && len(query) > number && bytes.Equal(buf[:number], query[:number]) {
 			return buf[:n], nil
@@ -97,10 +114,10 @@ func askResolver(address string, query []byte) ([]byte, error) {
 }
 
 // hideTruncation lets an answer that holds some of a name's addresses pass for
-// one that holds all. The program would ask for the rest over TCP, which there
-// is nobody to answer, and C libraries as well as Go's fail then.
+// a complete answer. The program would ask for the rest over TCP, where nobody
+// answers, and C libraries as well as Go's fail then.
 func hideTruncation(answer []byte) {
-	const flags, truncated = 2, 0x02 // the byte and the bit of it
+	const flags, truncated = 2, 0x02 // the byte, and the bit in it
 	var p dnsmessage.Parser
 	if h, err := p.Start(answer); err != nil || !h.Truncated {
 		return

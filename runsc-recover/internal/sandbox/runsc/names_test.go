@@ -10,7 +10,7 @@ import (
 	"golang.org/x/net/dns/dnsmessage"
 )
 
-func TestNamesResolver(t *testing.T) {
+func TestUsedBy(t *testing.T) {
 	for text, want := range map[string]bool{
 		"nameserver 127.0.0.11\noptions ndots:0\n": true,
 		"search x\nnameserver\t127.0.0.11":         true,
@@ -23,17 +23,17 @@ func TestNamesResolver(t *testing.T) {
 			t.Fatal(err)
 		}
 		spec := &specs.Spec{Mounts: []specs.Mount{{Destination: "/etc/hosts"}, {Destination: "/etc/resolv.conf", Source: path}}}
-		if got := namesResolver(spec); got != want {
+		if got := UsedBy(spec); got != want {
 			t.Errorf("%q: got %t", text, got)
 		}
 	}
-	if namesResolver(&specs.Spec{}) {
+	if UsedBy(&specs.Spec{}) {
 		t.Error("without a file")
 	}
 }
 
-// TestAskResolver passes an answer to another question over.
-func TestAskResolver(t *testing.T) {
+// TestExchange passes answers to other queries over.
+func TestExchange(t *testing.T) {
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -49,7 +49,7 @@ func TestAskResolver(t *testing.T) {
 		l.WriteTo([]byte{'a'}, from)
 		l.WriteTo(append(buf[:n], '!'), from)
 	}()
-	answer, err := askResolver(l.LocalAddr().String(), []byte("ab who?"))
+	answer, err := exchange(l.LocalAddr().String(), []byte("ab who?"))
 	if err != nil || string(answer) != "ab who?!" {
 		t.Errorf("got %q, %v", answer, err)
 	}

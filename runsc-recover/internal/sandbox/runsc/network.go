@@ -61,13 +61,13 @@ func (g *generation) networkArgs() (*boot.CreateLinksAndRoutesArgs, error) {
 	args.IsRestore = true
 	for _, link := range args.FDBasedLinks {
 		for range link.NumChannels {
-			f, err := linkSocket(link, g.silence)
+			f, err := linkSocket(link, g.fence)
 			if err != nil {
 				closeAll(args.FilePayload.Files)
 				return nil, err
 			}
 			args.FilePayload.Files = append(args.FilePayload.Files, f)
-			if err := g.ears.add(link.Name, int(f.Fd())); err != nil {
+			if err := g.queues.Add(link.Name, int(f.Fd())); err != nil {
 				closeAll(args.FilePayload.Files)
 				return nil, err
 			}
@@ -86,9 +86,9 @@ func closeAll(files []*os.File) {
 }
 
 // linkSocket opens a packet socket on the link's interface, as gVisor does for
-// a new sandbox. The supervisor is in the container's network namespace. quiet
-// silences it before it is bound; nil doesn't.
-func linkSocket(link boot.FDBasedLink, quiet *silence) (*os.File, error) {
+// a new sandbox. The supervisor is in the container's network namespace. f
+// is around it before it is bound.
+func linkSocket(link boot.FDBasedLink, f *Fence) (*os.File, error) {
 	iface, err := net.InterfaceByName(link.Name)
 	if err != nil {
 		return nil, fmt.Errorf("find interface %s: %w", link.Name, err)
@@ -97,18 +97,16 @@ func linkSocket(link boot.FDBasedLink, quiet *silence) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open a packet socket: %w", err)
 	}
-	f := os.NewFile(uintptr(fd), "link-"+link.Name)
-	if quiet != nil {
-		if err := quiet.impose(fd); err != nil {
-			f.Close()
-			return nil, err
-		}
+	socket := os.NewFile(uintptr(fd), "link-"+link.Name)
+	if err := f.Add(fd); err != nil {
+		socket.Close()
+		return nil, err
 	}
 	if err := bindLink(fd, iface.Index, link); err != nil {
-		f.Close()
+		socket.Close()
 		return nil, fmt.Errorf("bind to interface %s: %w", link.Name, err)
 	}
-	return f, nil
+	return socket, nil
 }
 
 func bindLink(fd, index int, link boot.FDBasedLink) error {

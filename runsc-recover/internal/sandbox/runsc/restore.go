@@ -203,7 +203,7 @@ func (g *generation) restoreWhole(ctx context.Context, img checkpoint.Image) err
 	if err != nil {
 		return err
 	}
-	g.findEars()
+	g.findQueues()
 	close(g.started)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"gvisor.dev/gvisor/pkg/control/client"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/urpc"
 	"gvisor.dev/gvisor/runsc/boot"
 	"gvisor.dev/gvisor/runsc/config"
@@ -28,9 +29,6 @@ import (
 
 // generation implements sandbox.Sandbox on a gVisor container.
 type generation struct {
-	// queries has an entry for each that is under way.
-	queries chan struct{}
-
 	number int
 	root   string
 	id     string
@@ -42,11 +40,12 @@ type generation struct {
 	sb *gvsandbox.Sandbox
 	ch *channel
 	// gofer is its process, 0 where there is none.
-	gofer   int
-	silence *silence
-	ears    ears
-	// missed is the container's.
-	missed *missed
+	gofer  int
+	names  *Relay
+	fence  *Fence
+	queues Queues
+	// dead has the queues of the sandbox before that died. It is the Booter's.
+	dead *Keeper
 	// serves is set while the network is left to this sandbox.
 	serves atomic.Bool
 
@@ -112,7 +111,7 @@ func (g *generation) listen() {
 		case m.Resolved != nil:
 			g.report(sandbox.Event{Container: g.container, Resolved: true})
 		case m.Query != nil:
-			g.resolve(*m.Query)
+			g.names.Query(*m.Query)
 		}
 	})
 	if err != nil {
@@ -120,7 +119,7 @@ func (g *generation) listen() {
 		g.kill()
 	}
 	if g.serves.Load() {
-		g.missed.keep(g.ears.move())
+		g.dead.Keep(g.queues.Move())
 	}
 	close(g.gone)
 	g.stopServing()
@@ -199,7 +198,7 @@ func (g *generation) CheckpointDone(ctx context.Context, req wire.CheckpointRequ
 // Refuse implements sandbox.Sandbox.
 func (g *generation) Refuse(ctx context.Context) error {
 	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRefuse})
-	g.missed.drop()
+	g.dead.Drop()
 	return err
 }
 
@@ -335,8 +334,10 @@ func (g *generation) Destroy() error {
 	g.loading.Lock()
 	defer g.loading.Unlock()
 	err := g.c.Destroy()
-	g.silence.end()
-	g.ears.close()
+	if fenceErr := g.fence.Remove(); fenceErr != nil {
+		log.Warningf("recover: %v", fenceErr)
+	}
+	g.queues.Close()
 	g.known.Close() // nil is none
 	if rmErr := removeRoot(g.root); rmErr != nil {
 		err = errors.Join(err, rmErr)

@@ -7,89 +7,66 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
-
-	"gvisor.dev/gvisor/runsc/boot"
-
-	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
-// silentMark marks what a silent copy sends.
-const silentMark = 0x72720001
+// mark is on every packet that fenced sockets send.
+const mark = 0x72720001
 
-// silence keeps a restored copy off the network until it is released: a filter
-// on its packet sockets drops all that comes in. While another generation runs
-// on the same interfaces, a rule of the host's drops all that goes out, too.
-// The sandbox holds the sockets, but it runs nothing of the program until it
-// is released.
-type silence struct {
-	rule *egressRule // nil where there is no network, or no other generation
+// Fence is around the packet sockets of one copy. The zero Fence keeps out
+// arriving frames alone, for a copy whose predecessor doesn't run. Methods are
+// safe for concurrent use.
+type Fence struct {
+	rule *egressRule // nil for the zero Fence
 
 	mu sync.Mutex
-	// sockets are duplicates of the silent ones, guarded by mu.
+	// sockets are duplicates of the fenced ones, guarded by mu.
 	sockets []*os.File
 }
 
-// silenced prepares silence for a sandbox that is to be booted. Errors:
-// supervisor.ErrNotFenced where the host can't keep a copy silent.
-func (b *Booter) silenced(opts sandbox.BootOptions) (*silence, error) {
-	switch {
-	case !opts.Fenced, b.Network == "none":
-		return &silence{}, nil
-	case b.Network != "sandbox":
-		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
-	}
-	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
-	if !ok {
-		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotFenced)
-	}
-	var devices []string
-	for _, l := range args.FDBasedLinks {
-		devices = append(devices, l.Name)
-	}
-	if len(devices) == 0 {
-		return &silence{}, nil
-	}
-	rule, err := dropEgress(opts.ID, silentMark, devices)
+// New returns a fence for a copy on the given network devices, which drops
+// departing frames as well. The name is unique in the network namespace. The
+// caller calls Remove. It fails on kernels without netfilter's egress hook,
+// which came with Linux 5.16.
+func New(name string, devices []string) (*Fence, error) {
+	rule, err := dropEgress(name, mark, devices)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
+		return nil, err
 	}
-	return &silence{rule: rule}, nil
+	return &Fence{rule: rule}, nil
 }
 
-// impose silences a packet socket, which isn't bound yet.
-func (s *silence) impose(fd int) error {
-	if err := attachFilter(fd, []unix.SockFilter{{Code: unix.BPF_RET | unix.BPF_K}}); err != nil {
-		return fmt.Errorf("drop what comes in: %w", err)
+// Add fences a packet socket, which stays the caller's.
+//
+// Preconditions: the socket isn't bound yet, or frames could arrive before.
+func (f *Fence) Add(fd int) error {
+	nothing := unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K}
+	prog := unix.SockFprog{Len: 1, Filter: &nothing}
+	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog); err != nil {
+		return fmt.Errorf("drop arriving frames: %w", err)
 	}
-	if s.rule != nil {
-		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, silentMark); err != nil {
-			return fmt.Errorf("mark what goes out: %w", err)
+	if f.rule != nil {
+		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, mark); err != nil {
+			return fmt.Errorf("mark departing frames: %w", err)
 		}
 	}
 	dup, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("duplicate packet socket: %w", err)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.sockets = append(s.sockets, os.NewFile(uintptr(dup), "silent"))
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sockets = append(f.sockets, os.NewFile(uintptr(dup), "fenced"))
 	return nil
 }
 
-// attachFilter makes a socket receive only what the filter lets pass.
-func attachFilter(fd int, filter []unix.SockFilter) error {
-	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
-}
-
-// lift lets the copy speak and hear. The rule, which concerns nothing any
-// more, goes by the way.
-func (s *silence) lift() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// Lift lets the copy on the network, in both directions. The rule, which drops
+// nothing any more, is removed in the background.
+func (f *Fence) Lift() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	var errs []error
-	for _, f := range s.sockets {
-		fd := int(f.Fd())
+	for _, s := range f.sockets {
+		fd := int(s.Fd())
 		errs = append(errs,
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_MARK, 0),
 			unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DETACH_FILTER, 0))
@@ -97,20 +74,23 @@ func (s *silence) lift() error {
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("let the copy on the network: %w", err)
 	}
-	s.dropLocked()
-	go s.rule.remove()
+	f.closeLocked()
+	go f.rule.remove() // Remove returns its error
 	return nil
 }
 
-// end removes what is left of the silence, whose sandbox is gone.
-func (s *silence) end() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.dropLocked()
-	s.rule.remove()
+// Remove removes the rest of a fence whose sandbox is gone. It may be called
+// more than once, and after Lift.
+func (f *Fence) Remove() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.closeLocked()
+	return f.rule.remove()
 }
 
-func (s *silence) dropLocked() {
-	closeAll(s.sockets)
-	s.sockets = nil
+func (f *Fence) closeLocked() {
+	for _, s := range f.sockets {
+		s.Close()
+	}
+	f.sockets = nil
 }

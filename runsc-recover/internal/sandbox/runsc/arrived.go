@@ -15,24 +15,24 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// findEars finds the packet sockets of a sandbox for which gVisor has made
+// findQueues finds the packet sockets of a sandbox for which gVisor has made
 // them.
-func (g *generation) findEars() {
+func (g *generation) findQueues() {
 	if g.conf.Network != config.NetworkSandbox {
 		return
 	}
-	if err := g.ears.find(g.sb.Pid.Load()); err != nil {
-		log.Warningf("recover: what the sandbox hasn't heard when it ends is lost: %v", err)
+	if err := g.queues.Find(g.sb.Pid.Load()); err != nil {
+		log.Warningf("recover: unread frames will be lost with the sandbox: %v", err)
 	}
 }
 
 // deliverMissed gives the copy what has arrived since its predecessor stopped:
 // what that has kept, if it lives and isn't nil, and what it hasn't read.
-func (g *generation) deliverMissed(ctx context.Context, stopped *generation, dead *ears) error {
-	unheard := []map[string][]byte{dead.unread()}
+func (g *generation) deliverMissed(ctx context.Context, stopped *generation, dead *Queues) error {
+	unheard := []map[string][]byte{dead.Unread()}
 	var errs []error
 	if stopped != nil {
-		unheard = append(unheard, stopped.ears.unread())
+		unheard = append(unheard, stopped.queues.Unread())
 		errs = append(errs, g.deliverKept(ctx, stopped))
 	}
 	for _, frames := range unheard {

@@ -61,14 +61,14 @@ func (g *generation) askConnections(ctx context.Context) error {
 func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 	stopped := g.stopped
 	g.stopped = nil // or each would keep all before it
-	if err := g.silence.lift(); err != nil {
+	if err := g.fence.Lift(); err != nil {
 		return err
 	}
-	dead := g.missed.take()
-	defer dead.close()
-	dead.cover()
+	dead := g.dead.Take()
+	defer dead.Close()
+	shut(dead)
 	if stopped != nil {
-		stopped.ears.cover()
+		shut(&stopped.queues)
 	}
 	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRelease, Info: r.Info}); err != nil {
 		return err
@@ -81,6 +81,12 @@ func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 		go g.deliverLate(ctx, stopped)
 	}
 	return nil
+}
+
+func shut(q *Queues) {
+	if err := q.Shut(); err != nil {
+		log.Warningf("recover: late frames arrive twice: %v", err)
+	}
 }
 
 // Hangup implements sandbox.Sandbox: nothing of it is known elsewhere.
