@@ -27,8 +27,8 @@ var allowedSkips = map[string]int{
 	"sentry/dirtytrack/watch_test.go": 1, // a kernel before Linux 6.7 can't say who wrote what
 	"test/harness/need.go":            1, // the one place where the end-to-end tests say what they miss
 
-	"runsc-recover/internal/sandbox/vethtest/vethtest.go":  1, // network namespaces need root
-	"runsc-recover/internal/sandbox/runsc/rxqueue_test.go": 1, // large buffers need root
+	"runsc-recover/internal/sandbox/vethtest/vethtest.go":    1, // network namespaces need root
+	"runsc-recover/internal/sandbox/rxqueue/rxqueue_test.go": 1, // large buffers need root
 }
 
 func parse(t *testing.T, file string) *ast.File {

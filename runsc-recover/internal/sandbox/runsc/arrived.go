@@ -12,6 +12,7 @@ import (
 	"gvisor.dev/gvisor/runsc/config"
 
 	"runsc-recover/checkpoint/memfile"
+	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
 	"runsc-recover/sentry/wire"
 )
 
@@ -28,7 +29,7 @@ func (g *generation) findQueues() {
 
 // deliverMissed gives the copy what has arrived since its predecessor stopped:
 // what that has kept, if it lives and isn't nil, and what it hasn't read.
-func (g *generation) deliverMissed(ctx context.Context, stopped *generation, dead *Queues) error {
+func (g *generation) deliverMissed(ctx context.Context, stopped *generation, dead *rxqueue.Queues) error {
 	unheard := []map[string][]byte{dead.Unread()}
 	var errs []error
 	if stopped != nil {

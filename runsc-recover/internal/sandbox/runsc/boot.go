@@ -20,6 +20,9 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/dockerdns"
+	"runsc-recover/runsc-recover/internal/sandbox/fence"
+	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
 	"runsc-recover/sentry/agent"
 	"runsc-recover/sentry/wire"
 )
@@ -34,7 +37,7 @@ type Booter struct {
 	Rootless bool
 
 	// dead has the queues of the sandbox that died last.
-	dead Keeper
+	dead rxqueue.Keeper
 }
 
 // Boot implements sandbox.Booter.
@@ -148,7 +151,7 @@ func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd 
 		Interrupt: c.Signal,
 		Network:   b.Network,
 		Container: opts.Containers[0].Name,
-		Resolver:  b.Network == "sandbox" && UsedBy(spec),
+		Resolver:  b.Network == "sandbox" && dockerdns.UsedBy(spec),
 	})
 	if err != nil {
 		return nil, err
@@ -189,7 +192,7 @@ func sinkConfig(o agent.Options) (map[string]any, error) {
 	return m, nil
 }
 
-func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, around *Fence) *generation {
+func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, around *fence.Fence) *generation {
 	g := &generation{
 		gofer:     c.GoferPid.Load(),
 		number:    opts.Generation,
@@ -209,16 +212,16 @@ func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.C
 		exited:    make(chan struct{}),
 		adopted:   make(chan struct{}),
 	}
-	g.names = NewRelay(g.answer)
+	g.names = dockerdns.NewRelay(g.answer)
 	return g
 }
 
 // newFence returns the fence for a sandbox that is to be booted. Errors:
 // sandbox.ErrNotFenced.
-func (b *Booter) newFence(opts sandbox.BootOptions) (*Fence, error) {
+func (b *Booter) newFence(opts sandbox.BootOptions) (*fence.Fence, error) {
 	switch {
 	case !opts.Fenced, b.Network == "none":
-		return &Fence{}, nil
+		return &fence.Fence{}, nil
 	case b.Network != "sandbox":
 		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
 	}
@@ -231,9 +234,9 @@ func (b *Booter) newFence(opts sandbox.BootOptions) (*Fence, error) {
 		devices = append(devices, l.Name)
 	}
 	if len(devices) == 0 {
-		return &Fence{}, nil
+		return &fence.Fence{}, nil
 	}
-	f, err := New(opts.ID, devices)
+	f, err := fence.New(opts.ID, devices)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
 	}

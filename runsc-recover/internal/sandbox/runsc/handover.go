@@ -10,6 +10,7 @@ import (
 
 	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
 	"runsc-recover/sentry/wire"
 )
 
@@ -83,7 +84,7 @@ func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
 	return nil
 }
 
-func shut(q *Queues) {
+func shut(q *rxqueue.Queues) {
 	if err := q.Shut(); err != nil {
 		log.Warningf("recover: late frames arrive twice: %v", err)
 	}

@@ -11,6 +11,7 @@ import (
 	"gvisor.dev/gvisor/runsc/boot"
 
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/fence"
 )
 
 // linkBuffer is the size of an AF_PACKET socket's buffers, in bytes. It is
@@ -88,7 +89,7 @@ func closeAll(files []*os.File) {
 // linkSocket opens a packet socket on the link's interface, as gVisor does for
 // a new sandbox. The supervisor is in the container's network namespace. f
 // is around it before it is bound.
-func linkSocket(link boot.FDBasedLink, f *Fence) (*os.File, error) {
+func linkSocket(link boot.FDBasedLink, f *fence.Fence) (*os.File, error) {
 	iface, err := net.InterfaceByName(link.Name)
 	if err != nil {
 		return nil, fmt.Errorf("find interface %s: %w", link.Name, err)

@@ -22,7 +22,10 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/runsc-recover/internal/sandbox/dockerdns"
+	"runsc-recover/runsc-recover/internal/sandbox/fence"
 	"runsc-recover/runsc-recover/internal/sandbox/lazypages"
+	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
@@ -41,11 +44,11 @@ type generation struct {
 	ch *channel
 	// gofer is its process, 0 where there is none.
 	gofer  int
-	names  *Relay
-	fence  *Fence
-	queues Queues
+	names  *dockerdns.Relay
+	fence  *fence.Fence
+	queues rxqueue.Queues
 	// dead has the queues of the sandbox before that died. It is the Booter's.
-	dead *Keeper
+	dead *rxqueue.Keeper
 	// serves is set while the network is left to this sandbox.
 	serves atomic.Bool
 

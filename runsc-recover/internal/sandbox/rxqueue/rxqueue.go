@@ -1,4 +1,16 @@
-package runsc
+// Package rxqueue reads the frames that a sandbox left in the receive queues of
+// its packet sockets. A sandbox that stops, or dies, leaves frames there whose
+// senders would wait for a second before they send again; its copy gets them
+// instead.
+//
+// It must not know gVisor, the sandbox's protocols, or which sandbox comes
+// next. The owner of the sockets may be hostile: frames are bounded and never
+// interpreted.
+//
+// Queues.mu guards the list of sockets and Keeper.mu the kept Queues; Keeper.mu
+// is taken first. Neither is held over a call that blocks. Close starts a
+// goroutine for each socket, which ends once the kernel has closed it.
+package rxqueue
 
 import (
 	"errors"

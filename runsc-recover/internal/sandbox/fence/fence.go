@@ -1,4 +1,17 @@
-package runsc
+// Package fence keeps a restored copy off the network until it is released.
+//
+// A fence has two halves. A socket filter drops every frame that arrives at the
+// copy's packet sockets. A rule at netfilter's egress hook drops every frame
+// that the sockets send: it is needed while another generation runs on the same
+// interfaces. The sandbox holds the sockets, but runs nothing of the program
+// before its release.
+//
+// It must not know gVisor, the sandbox whose sockets it fences, or why.
+//
+// Fence.mu guards the list of sockets and is held over system calls on them
+// alone. Lift starts a goroutine, which ends once the kernel has removed the
+// rule. All functions act on the network namespace of the calling thread.
+package fence
 
 import (
 	"errors"

@@ -1,4 +1,18 @@
-package runsc
+// Package dockerdns relays queries between a sandbox and Docker's resolver.
+//
+// Docker serves the names of a user-defined network at 127.0.0.11, by packet
+// filter rules of the container's network namespace. The sandbox's own stack
+// doesn't pass those rules; the supervisor, which is in the same namespace,
+// does. Package sentry/agent has the sandbox's end.
+//
+// It must not know gVisor or the sandbox that asks. Queries come from a hostile
+// peer: they are bounded in size by package wire and in number here, and are
+// passed on unread. Any process of the container may answer in the resolver's
+// place, so answers are untrusted as well.
+//
+// There are no locks. Each query under way has a goroutine, which ends with its
+// answer or after resolverTime.
+package dockerdns
 
 import (
 	"bytes"
