@@ -58,7 +58,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	cu := cleanup.Make(func() { removeRoot(opts.Root) })
 	defer cu.Clean()
 
-	spec, bundle, err := b.writeBundle(opts.Root, only)
+	spec, bundle, err := writeBundle(opts.Root, only)
 	if err != nil {
 		return nil, err
 	}
@@ -100,41 +100,19 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	return g, nil
 }
 
-// writeBundle writes the spec that the generation runs: the container's with
-// absolute paths and without hooks, which run once for the container.
-func (b *Booter) writeBundle(root string, opts sandbox.ContainerOptions) (*specs.Spec, string, error) {
-	text, err := json.Marshal(opts.Spec)
+// writeBundle writes the container's bundle for gVisor below the sandbox's root
+// directory, and returns the spec in it.
+func writeBundle(root string, c sandbox.ContainerOptions) (spec *specs.Spec, dir string, err error) {
+	if spec, err = specconv.ForSandbox(c.Spec, c.Bundle, agent.SyscallName); err != nil {
+		return nil, "", err
+	}
+	text, err := json.Marshal(spec)
 	if err != nil {
-		return nil, "", fmt.Errorf("encode the spec: %w", err)
+		return nil, "", fmt.Errorf("encode the sandbox's spec: %w", err)
 	}
-	spec := new(specs.Spec)
-	if err := json.Unmarshal(text, spec); err != nil {
-		return nil, "", fmt.Errorf("copy the spec: %w", err)
-	}
-	spec.Hooks = nil
-	// A container of a pod is a sandbox of its own here. gVisor would look for
-	// the pod's.
-	for _, name := range []string{
-		specutils.ContainerdContainerTypeAnnotation, specutils.ContainerdSandboxIDAnnotation,
-		specutils.CRIOContainerTypeAnnotation, specutils.CRIOSandboxIDAnnotation,
-	} {
-		delete(spec.Annotations, name)
-	}
-	if spec.Root != nil && !filepath.IsAbs(spec.Root.Path) {
-		spec.Root.Path = filepath.Join(opts.Bundle, spec.Root.Path)
-	}
-	adaptMounts(spec.Mounts, opts.Bundle)
-	if spec.Linux != nil {
-		if spec.Linux.Seccomp, err = adaptSeccomp(spec.Linux.Seccomp); err != nil {
-			return nil, "", err
-		}
-	}
-	if text, err = json.Marshal(spec); err != nil {
-		return nil, "", fmt.Errorf("encode the generation's spec: %w", err)
-	}
-	dir := filepath.Join(root, "bundle")
+	dir = filepath.Join(root, "bundle")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, "", fmt.Errorf("make the generation's bundle: %w", err)
+		return nil, "", fmt.Errorf("make the sandbox's bundle: %w", err)
 	}
 	return spec, dir, writeFile(filepath.Join(dir, "config.json"), text)
 }

@@ -1,4 +1,4 @@
-package runsc
+package specconv
 
 import (
 	"fmt"
@@ -8,15 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/sentry/agent"
 )
 
-// adaptSeccomp returns the spec's profile as the sentry takes it, so that it
-// means what it meant: the recovery system call is allowed, unless the profile
-// has a rule of its own for it, and actions that gVisor doesn't know are
-// replaced by those with the same effect. Errors: oci.CodeUnsupported for an
-// action without one.
-func adaptSeccomp(in *specs.LinuxSeccomp) (*specs.LinuxSeccomp, error) {
+// adaptSeccomp returns the spec's profile as the sentry takes it, with the same
+// meaning: the recovery system call is allowed, unless the profile has a rule of
+// its own for that call, and actions that gVisor doesn't know are replaced by
+// those with the same effect. Errors: errdefs.CodeUnsupported for an action
+// without one.
+func adaptSeccomp(in *specs.LinuxSeccomp, recoveryCall string) (*specs.LinuxSeccomp, error) {
 	if in == nil {
 		return nil, nil
 	}
@@ -26,9 +25,9 @@ func adaptSeccomp(in *specs.LinuxSeccomp) (*specs.LinuxSeccomp, error) {
 		return nil, err
 	}
 	out.Syscalls = nil
-	ours := func(s specs.LinuxSyscall) bool { return slices.Contains(s.Names, agent.SyscallName) }
+	ours := func(s specs.LinuxSyscall) bool { return slices.Contains(s.Names, recoveryCall) }
 	if !slices.ContainsFunc(in.Syscalls, ours) {
-		out.Syscalls = append(out.Syscalls, specs.LinuxSyscall{Names: []string{agent.SyscallName}, Action: specs.ActAllow})
+		out.Syscalls = append(out.Syscalls, specs.LinuxSyscall{Names: []string{recoveryCall}, Action: specs.ActAllow})
 	}
 	for _, s := range in.Syscalls {
 		if s.Action, err = adaptAction(s.Action, s.ErrnoRet); err != nil {

@@ -1,4 +1,4 @@
-package runsc
+package specconv
 
 import (
 	"path/filepath"
@@ -6,7 +6,8 @@ import (
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
-	"gvisor.dev/gvisor/runsc/specutils"
+
+	"runsc-recover/oci"
 )
 
 // adaptMounts changes the container's mounts so that they mean to gVisor what
@@ -16,7 +17,9 @@ import (
 func adaptMounts(mounts []specs.Mount, bundle string) {
 	for i := range mounts {
 		m := &mounts[i]
-		specutils.MaybeConvertToBindMount(m)
+		if oci.IsBind(*m) {
+			m.Type = "bind" // by its options alone, as others take it
+		}
 		if m.Type == "bind" && !filepath.IsAbs(m.Source) {
 			m.Source = filepath.Join(bundle, m.Source)
 		}

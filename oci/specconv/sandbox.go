@@ -1,0 +1,57 @@
+package specconv
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// ForSandbox returns a copy of a container's spec that means to gVisor what the
+// spec means to others. Paths are absolute, as from the directory bundle; hooks
+// are left out, since they run once for the container and not in each
+// generation; seccomp profiles allow the recovery system call by its name.
+// Errors: errdefs.CodeUnsupported.
+func ForSandbox(spec *specs.Spec, bundle, recoveryCall string) (*specs.Spec, error) {
+	out, err := clone(spec)
+	if err != nil {
+		return nil, err
+	}
+	out.Hooks = nil
+	forgetPod(out)
+	if out.Root != nil && !filepath.IsAbs(out.Root.Path) {
+		out.Root.Path = filepath.Join(bundle, out.Root.Path)
+	}
+	adaptMounts(out.Mounts, bundle)
+	if out.Linux != nil {
+		if out.Linux.Seccomp, err = adaptSeccomp(out.Linux.Seccomp, recoveryCall); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// clone is a deep copy, by way of the text.
+func clone(spec *specs.Spec) (*specs.Spec, error) {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return nil, fmt.Errorf("encode the spec: %w", err)
+	}
+	out := new(specs.Spec)
+	if err := json.Unmarshal(text, out); err != nil {
+		return nil, fmt.Errorf("copy the spec: %w", err)
+	}
+	return out, nil
+}
+
+// forgetPod removes the annotations by which gVisor would look for the sandbox
+// of the container's pod: each container is in a sandbox of its own here.
+func forgetPod(spec *specs.Spec) {
+	for _, name := range []string{
+		"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id", // containerd's
+		"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID", // CRI-O's
+	} {
+		delete(spec.Annotations, name)
+	}
+}
