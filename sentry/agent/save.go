@@ -77,7 +77,7 @@ func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.Chec
 
 // finish writes the index, after the objects. Its error is theirs too.
 func finish(objects error, pages *capture.Capture, to *fd.FD) *wire.Error {
-	index, _, err := pages.Finish()
+	index, err := pages.Finish()
 	if err == nil {
 		_, err = to.Write(index)
 	}

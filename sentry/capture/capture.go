@@ -48,13 +48,6 @@ type Request struct {
 	Full int
 }
 
-// Stats says what a capture did, in pages.
-type Stats struct {
-	Pages  uint64 // of the checkpoint
-	Read   uint64 // to compare or copy
-	Staged uint64 // changed
-}
-
 // Capturer knows what memory was like at the last checkpoints.
 type Capturer struct {
 	tracker Tracker // may be nil

@@ -27,7 +27,7 @@ type Capture struct {
 	capturer *Capturer
 	request  Request
 	index    []pageindex.Run
-	stats    Stats
+	pages    uint64 // of the checkpoint, so far
 	done     []stateio.Completion
 	err      error
 }
@@ -160,7 +160,6 @@ func (p *Capture) keep(base, pending *block, page, end uint64) uint64 {
 func (p *Capture) look(base, pending *block, page uint64, b []byte) error {
 	i := page % blockPages
 	sum := xxhash.Sum64(b)
-	p.stats.Read++
 	pending.sums[i] = sum
 	if base != nil && base.places[i] != 0 && base.sums[i] == sum {
 		p.append(pending, i, pageindex.Run{Source: pageindex.Parent, Page: uint64(base.places[i] - 1), Pages: 1})
@@ -170,19 +169,18 @@ func (p *Capture) look(base, pending *block, page uint64, b []byte) error {
 	if err != nil {
 		return err
 	}
-	p.stats.Staged++
 	p.append(pending, i, pageindex.Run{Source: pageindex.Staged, Page: at, Pages: 1})
 	return nil
 }
 
 func (p *Capture) append(pending *block, i uint64, r pageindex.Run) {
-	p.stats.Pages++
-	pending.places[i] = uint32(p.stats.Pages)
+	p.pages++
+	pending.places[i] = uint32(p.pages)
 	p.index = pageindex.Append(p.index, r)
 }
 
 func (p *Capture) writeFull(b []byte) error {
-	at := int64(p.stats.Pages << pageShift)
+	at := int64(p.pages << pageShift)
 	for len(b) > 0 {
 		n, err := unix.Pwrite(p.request.Full, b, at)
 		if err != nil {
@@ -195,13 +193,13 @@ func (p *Capture) writeFull(b []byte) error {
 
 // Finish ends a capture whose SaveTo succeeded, once the program runs again. It
 // returns what goes out as the page index, and is valid until the next Begin.
-func (p *Capture) Finish() ([]byte, Stats, error) {
+func (p *Capture) Finish() ([]byte, error) {
 	if p.request.Full >= 0 {
-		if err := unix.Ftruncate(p.request.Full, int64(p.stats.Pages<<pageShift)); err != nil {
-			return nil, p.stats, fmt.Errorf("cut all of memory: %w", err)
+		if err := unix.Ftruncate(p.request.Full, int64(p.pages<<pageShift)); err != nil {
+			return nil, fmt.Errorf("cut all of memory: %w", err)
 		}
 	}
 	p.capturer.index = p.index
 	p.capturer.pendingSeq = p.request.Seq
-	return pageindex.AppendTo(nil, p.index), p.stats, nil
+	return pageindex.AppendTo(nil, p.index), nil
 }
