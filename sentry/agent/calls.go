@@ -79,7 +79,7 @@ func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, erro
 		if err := abi.CheckNoArg(arg, size); err != nil {
 			return 0, err
 		}
-		a.send(wire.Message{Resolved: &wire.Resolved{PID: int32(pidOf(t))}})
+		a.send(wire.Message{Resolved: &wire.Resolved{}})
 		return 0, nil
 	case abi.OpHeartbeat:
 		h, err := abi.CopyHeartbeat(mem, arg, size)

@@ -212,9 +212,7 @@ func (d *Datagram) validate() error {
 }
 
 // Resolved says that the program called RECOVER_RESOLVED.
-type Resolved struct {
-	PID int32 `json:"pid"`
-}
+type Resolved struct{}
 
 // Errors of Decode and Validate. They are wrapped; test with errors.Is.
 var (

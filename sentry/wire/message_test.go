@@ -18,7 +18,7 @@ func TestRoundTrip(t *testing.T) {
 		{Reply: &Reply{ID: 2, Checkpoint: &CheckpointCost{TakenAt: at, Stop: 1, Kernel: 2, Copy: 3}}},
 		{Failure: &failure.State{Kind: failure.Signal, Signo: 11, Key: 1, Time: at, Program: "redis"}},
 		{Checkpoint: &CheckpointRequest{TID: 7}},
-		{Resolved: &Resolved{PID: 1}},
+		{Resolved: &Resolved{}},
 	} {
 		b, err := Encode(m)
 		if err != nil {
@@ -55,9 +55,9 @@ func TestDecodeMessageRefuses(t *testing.T) {
 	}{
 		{"empty", "", ErrMalformed},
 		{"no member", "{}", ErrMalformed},
-		{"two members", `{"resolved":{"pid":1},"checkpoint_request":{"tid":1}}`, ErrMalformed},
-		{"unknown member", `{"resolved":{"pid":1,"x":2}}`, ErrMalformed},
-		{"tail", `{"resolved":{"pid":1}} {}`, ErrMalformed},
+		{"two members", `{"resolved":{},"checkpoint_request":{"tid":1}}`, ErrMalformed},
+		{"unknown member", `{"resolved":{"x":2}}`, ErrMalformed},
+		{"tail", `{"resolved":{}} {}`, ErrMalformed},
 		{"kind", `{"failure":{"kind":99,"key":1}}`, ErrMalformed},
 		{"no key", `{"failure":{"kind":1}}`, ErrMalformed},
 		{"signal", `{"failure":{"kind":2,"key":1,"signo":65}}`, ErrMalformed},
