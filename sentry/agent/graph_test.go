@@ -5,9 +5,9 @@ import (
 	"errors"
 	"testing"
 
-	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/sentry/capture"
 )
 
@@ -89,10 +89,10 @@ func TestMemoryIsComplete(t *testing.T) {
 }
 
 func memfd(t *testing.T) int {
-	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	f, err := memfile.New("test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return fd
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
 }

@@ -10,6 +10,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/memmap"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/checkpoint/pageset"
 )
@@ -35,15 +36,15 @@ func newMemoryFile(t *testing.T) *memoryFile {
 }
 
 func newMemfd(t *testing.T, size int64) int {
-	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	f, err := memfile.New("test")
 	if err == nil {
-		err = unix.Ftruncate(fd, size)
+		err = f.Truncate(size)
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return fd
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
 }
 
 // change writes, commits and decommits some pages.

@@ -3,16 +3,14 @@ package dirtytrack
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"gvisor.dev/gvisor/pkg/hostarch"
 	"gvisor.dev/gvisor/pkg/sentry/memmap"
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 
+	"runsc-recover/checkpoint/memfile"
 	"runsc-recover/checkpoint/pageset"
 )
 
@@ -54,11 +52,11 @@ func (h *host) PostFork() {}
 
 func newTestFile(t *testing.T) *pgalloc.MemoryFile {
 	t.Helper()
-	fd, err := unix.MemfdCreate("memory", unix.MFD_CLOEXEC)
+	f, err := memfile.New("memory")
 	if err != nil {
 		t.Fatal(err)
 	}
-	mf, err := pgalloc.NewMemoryFile(os.NewFile(uintptr(fd), "memory"), pgalloc.MemoryFileOpts{})
+	mf, err := pgalloc.NewMemoryFile(f, pgalloc.MemoryFileOpts{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint/memfile"
 )
 
 // From linux/userfaultfd.h and linux/fs.h; x/sys has neither.
@@ -107,15 +109,15 @@ func (w *watcher) close() {
 
 // try watches two pages, of which one is written.
 func (w *watcher) try() error {
-	fd, err := unix.MemfdCreate("watch", unix.MFD_CLOEXEC)
+	f, err := memfile.New("watch")
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := unix.Ftruncate(fd, 2*pageSize); err != nil {
+	defer f.Close()
+	if err := f.Truncate(2 * pageSize); err != nil {
 		return err
 	}
-	m, err := unix.Mmap(fd, 0, 2*pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	m, err := unix.Mmap(int(f.Fd()), 0, 2*pageSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"runsc-recover/checkpoint/memfile"
 )
 
 func openTestWatcher(t *testing.T) *watcher {
@@ -34,15 +36,15 @@ func mapMemfd(t *testing.T, fd int, pages uint64, prot int) []byte {
 
 func newMemfd(t *testing.T, pages uint64) int {
 	t.Helper()
-	fd, err := unix.MemfdCreate("test", unix.MFD_CLOEXEC)
+	f, err := memfile.New("test")
 	if err == nil {
-		err = unix.Ftruncate(fd, int64(pages*pageSize))
+		err = f.Truncate(int64(pages * pageSize))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return fd
+	t.Cleanup(func() { f.Close() })
+	return int(f.Fd())
 }
 
 func collect(t *testing.T, scan func([]byte, func(page, pages uint64)) error, m []byte) []uint64 {
