@@ -44,6 +44,12 @@ func (a *Agent) loaded(seq uint64, f *fd.FD) *wire.Error {
 	return nil
 }
 
+// loading reports whether a copy's memory is still being loaded.
+func (a *Agent) loading() bool {
+	mf := a.memory.Load()
+	return mf != nil && mf.IsAsyncLoading()
+}
+
 // memoryOf is the program's memory. Its mappings stay where they are.
 func memoryOf(mf *pgalloc.MemoryFile) capture.Memory {
 	return capture.Memory{

@@ -25,8 +25,5 @@ func (a *Agent) track(p platform.Platform) platform.Platform {
 	if a.tracker != nil {
 		p = a.tracker.Wrap(p)
 	}
-	return a.load(p)
+	return p
 }
-
-// load makes the platform load a copy's memory as it is touched.
-func (a *Agent) load(p platform.Platform) platform.Platform { return &onDemand{p, a} }

@@ -1,9 +1,16 @@
-// Package platform holds a sandbox before its program's first instruction. It is
-// a gVisor platform that wraps systrap's: while the gate is closed, no call to
-// Context.Switch enters the program. Every sandbox starts behind a closed
-// gate.
+// Package platform is gVisor's systrap platform with two additions: the program
+// is held before its first instruction, and a copy's memory is mapped in small
+// pieces while it is still being loaded. A third part, such as dirty tracking,
+// may be put around systrap from outside.
 //
-// It must not know why a sandbox is held or who opens the gate.
+// It must not know why a sandbox is held, who opens the gate, or how memory is
+// loaded.
+//
+// No locks. It starts no goroutines: Switch and MapUnit run on task goroutines,
+// and a task that waits at the gate is interrupted like one that runs, so that
+// a held kernel can be stopped and saved. None of its state is part of a
+// checkpoint: the platform is made anew in the process that loads one, behind a
+// closed gate of its own.
 package platform
 
 import (
@@ -19,17 +26,21 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/platform/systrap"
 )
 
-// The platforms' names in gVisor's registry. On one, what the program writes is
-// watched where the host's kernel helps with it; on the other never.
+// The platforms' names in gVisor's registry, which stand in the configurations
+// of sandboxes.
 const (
-	Name          = "recover"
+	// Name is the platform on which a program's writes are watched, where the
+	// host's kernel helps with that.
+	Name = "recover"
+	// NameUnwatched is the platform on which they never are.
 	NameUnwatched = "recover-unwatched"
 )
 
-// Gate is closed until Open. The zero value isn't usable; see NewGate.
+// Gate holds the tasks of one sandbox until Open. The zero value isn't usable;
+// see NewGate.
 type Gate struct {
-	// passed is set once the gate is open and first was called: then a Switch
-	// costs one atomic load more than systrap's.
+	// passed is set once the gate is open and first was called: from then on a
+	// Switch costs one atomic load more than systrap's.
 	passed atomic.Bool
 	opened chan struct{}
 	once   sync.Once
@@ -49,22 +60,32 @@ func (g *Gate) Open() {
 	g.once.Do(func() { close(g.opened) })
 }
 
+// Options are the parts of a platform that come from outside.
+type Options struct {
+	// Gate holds the program.
+	Gate *Gate
+	// Loading reports whether a copy's memory is still being loaded: then it is
+	// mapped in small pieces. It is called on task goroutines, at each mapping.
+	Loading func() bool
+	// Wrap, where it isn't nil, is called in the sandbox with systrap, for each
+	// platform that gVisor makes: the first time before the seccomp filters are
+	// installed, again when a copy is loaded.
+	Wrap func(platform.Platform) platform.Platform
+}
+
 // Register makes a platform known to gVisor. It must be called once for each
-// name, before a sandbox is created or booted. wrap is called in the sandbox, with systrap,
-// for each platform that gVisor makes: the first time before the seccomp
-// filters are installed, again when a copy is loaded.
-func Register(name string, g *Gate, wrap func(platform.Platform) platform.Platform) {
+// name, before a sandbox is created or booted.
+func Register(name string, opts Options) {
 	systrapConstructor, err := platform.Lookup("systrap")
 	if err != nil {
 		panic("systrap isn't linked: " + err.Error())
 	}
-	platform.Register(name, &constructor{Constructor: systrapConstructor, gate: g, wrap: wrap})
+	platform.Register(name, &constructor{Constructor: systrapConstructor, opts: opts})
 }
 
 type constructor struct {
 	platform.Constructor
-	gate *Gate
-	wrap func(platform.Platform) platform.Platform
+	opts Options
 }
 
 // New implements platform.Constructor.
@@ -73,7 +94,15 @@ func (c *constructor) New(opts platform.Options) (platform.Platform, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &gated{Platform: c.wrap(s), gate: c.gate}, nil
+	return c.opts.around(s), nil
+}
+
+// around puts the parts around the platform that runs the program.
+func (o Options) around(p platform.Platform) platform.Platform {
+	if o.Wrap != nil {
+		p = o.Wrap(p)
+	}
+	return &gated{Platform: &onDemand{Platform: p, loading: o.Loading}, gate: o.Gate}
 }
 
 // OpenDevice implements platform.Constructor.

@@ -1,4 +1,4 @@
-package agent
+package platform
 
 import (
 	"gvisor.dev/gvisor/pkg/sentry/platform"
@@ -12,12 +12,14 @@ const demandUnit = 64 << 10
 // onDemand is a platform for copies that run before their memory is there.
 type onDemand struct {
 	platform.Platform
-	agent *Agent
+	// loading reports whether memory is still being loaded. It is called on
+	// task goroutines, at each mapping.
+	loading func() bool
 }
 
 // MapUnit implements platform.Platform.
 func (p *onDemand) MapUnit() uint64 {
-	if mf := p.agent.memory.Load(); mf != nil && mf.IsAsyncLoading() {
+	if p.loading() {
 		return demandUnit
 	}
 	return p.Platform.MapUnit()
