@@ -39,11 +39,8 @@ import (
 	"gvisor.dev/gvisor/pkg/context"
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
-	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
-	"runsc-recover/sentry/capture"
-	"runsc-recover/sentry/dirtytrack"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/platform"
@@ -75,30 +72,16 @@ type Options struct {
 
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
-	gate      *platform.Gate
-	collector collector
+	gate  *platform.Gate
+	saver *saver
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
 	// queries wait to be sent to the supervisor.
 	queries chan wire.Datagram
 
-	// memory is a copy's, which may still be being loaded; nil for none.
-	memory atomic.Pointer[pgalloc.MemoryFile]
-
-	// captureMu is held while memory is captured, and while a copy's memory
-	// is compared with what it was restored from, beside which all else goes
-	// on.
-	captureMu sync.Mutex
-	// capturer is guarded by captureMu.
-	capturer *capture.Capturer
-
 	// saveMu is held while the kernel is saved and while something other than
 	// a task begins a failure: those two exclude each other.
 	saveMu sync.Mutex
-
-	trackOnce sync.Once
-	// tracker is set by trackOnce; nil when the host's kernel can't.
-	tracker *dirtytrack.Tracker
 
 	mu sync.Mutex
 	// The following are guarded by mu.
@@ -127,7 +110,7 @@ type Agent struct {
 
 func newAgent() *Agent {
 	a := &Agent{
-		capturer:   capture.New(nil),
+		saver:      newSaver(),
 		queries:    make(chan wire.Datagram, maxQueries),
 		attached:   make(map[kernel.ThreadID]attachment),
 		parked:     make(map[kernel.ThreadID]*parkedCall),

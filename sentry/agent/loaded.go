@@ -1,52 +1,55 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
-	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/hostarch"
 	"gvisor.dev/gvisor/pkg/sentry/memmap"
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/sentry/capture"
-	"runsc-recover/sentry/wire"
 )
 
 // maxLoaded bounds what is read of a request's file: the hashes of 1 TiB.
 const maxLoaded = 2 << 30
 
-// loaded serves VerbLoaded: what the copy was restored from becomes what its
-// first checkpoint is compared with. The program may be running.
-func (a *Agent) loaded(seq uint64, f *fd.FD) *wire.Error {
+// errNotRestored: the sandbox wasn't restored from a checkpoint.
+var errNotRestored = errors.New("the sandbox wasn't restored")
+
+// loaded makes checkpoint seq, which the copy was restored from, the one that
+// its first checkpoint is compared with. f says which page of it is where
+// (pageindex.Loaded). The program may be running.
+func (s *saver) loaded(seq uint64, f io.ReaderAt) error {
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxLoaded))
 	if err != nil {
-		return wireError(wire.CodeInternal, fmt.Errorf("read what is loaded: %w", err))
+		return fmt.Errorf("read what is loaded: %w", err)
 	}
 	l, err := pageindex.DecodeLoaded(b)
 	if err != nil {
-		return wireError(wire.CodeMalformed, err)
+		return err
 	}
-	mf := a.memory.Load()
+	mf := s.restored.Load()
 	if mf == nil {
-		return wireError(wire.CodeState, errNoKernel)
+		return errNotRestored
 	}
 	// The supervisor is done, gVisor may not know it yet.
 	if err := mf.AwaitLoadAll(); err != nil {
-		return wireError(wire.CodeInternal, fmt.Errorf("load memory: %w", err))
+		return fmt.Errorf("load memory: %w", err)
 	}
-	a.captureMu.Lock()
-	defer a.captureMu.Unlock()
-	if err := a.capturer.Adopt(seq, l, memoryOf(mf)); err != nil {
-		return wireError(wire.CodeInternal, fmt.Errorf("compare what is loaded: %w", err))
+	s.captureMu.Lock()
+	defer s.captureMu.Unlock()
+	if err := s.capturer.Adopt(seq, l, memoryOf(mf)); err != nil {
+		return fmt.Errorf("compare what is loaded: %w", err)
 	}
 	return nil
 }
 
 // loading reports whether a copy's memory is still being loaded.
-func (a *Agent) loading() bool {
-	mf := a.memory.Load()
+func (s *saver) loading() bool {
+	mf := s.restored.Load()
 	return mf != nil && mf.IsAsyncLoading()
 }
 

@@ -3,6 +3,8 @@ package agent
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -10,6 +12,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
+	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 	"gvisor.dev/gvisor/pkg/state/statefile"
 	"gvisor.dev/gvisor/runsc/boot"
@@ -17,6 +20,8 @@ import (
 	"gvisor.dev/gvisor/runsc/version"
 
 	"runsc-recover/sentry/capture"
+	"runsc-recover/sentry/dirtytrack"
+	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/wire"
 )
 
@@ -24,130 +29,149 @@ import (
 // package doesn't export.
 const networkKey = "network"
 
-// The files of a checkpoint request, by position.
-const (
-	fileKernel = iota
-	filePagesMeta
-	filePageIndex
-	fileStaged
-	fileFull // may be missing
-)
+// errMetadata: the metadata that a restore needs can't be made. It is wrapped.
+var errMetadata = errors.New("no metadata for the checkpoint")
 
-// checkpoint stops the program, writes it into files and lets it run on. The
-// caller keeps ownership of files.
-func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.CheckpointCost, *wire.Error) {
-	a.captureMu.Lock()
-	defer a.captureMu.Unlock()
-	k := a.kernel()
-	if k == nil {
-		return nil, wireError(wire.CodeState, errNoKernel)
-	}
-	meta, err := a.metadata(k)
-	if err != nil {
-		return nil, wireError(wire.CodeInternal, err)
-	}
+// saver takes checkpoints of this process's kernel.
+type saver struct {
+	collector collector
 
-	request := capture.Request{Seq: take.Seq, Parent: take.Parent, Staged: files[fileStaged].FD(), Full: -1}
-	if len(files) > fileFull {
-		request.Full = files[fileFull].FD()
-	}
-	pages, err := a.capturer.Begin(request)
+	// restored is a copy's memory, which may still be being loaded; nil for
+	// none.
+	restored atomic.Pointer[pgalloc.MemoryFile]
+
+	trackOnce sync.Once
+	// tracker is set by trackOnce; nil when the host's kernel can't.
+	tracker *dirtytrack.Tracker
+
+	// captureMu is held while memory is captured, and while a copy's memory
+	// is compared with what it was restored from, beside which all else goes
+	// on.
+	captureMu sync.Mutex
+	// capturer is guarded by captureMu.
+	capturer *capture.Capturer
+}
+
+func newSaver() *saver {
+	return &saver{capturer: capture.New(nil)}
+}
+
+// saveRequest is a checkpoint to be taken. Its files stay the caller's.
+type saveRequest struct {
+	kernel *kernel.Kernel
+	take   wire.TakeCheckpoint
+	// networkMode is gVisor's, for the metadata.
+	networkMode string
+
+	kernelFile, pagesMeta, pageIndex, staged *fd.FD
+	full                                     *fd.FD // nil for none
+
+	// exclusive is held during the pause.
+	exclusive sync.Locker
+	// network returns the buffer that keeps what arrives during the pause. It is
+	// called with exclusive held.
+	network func() *netbuffer.Buffer
+	// stopped is called once every task has stopped. Its error ends the
+	// checkpoint, and is returned as it is.
+	stopped func() error
+}
+
+// take stops the program, writes it into files and lets it run on.
+func (s *saver) checkpoint(r saveRequest) (*wire.CheckpointCost, error) {
+	s.captureMu.Lock()
+	defer s.captureMu.Unlock()
+	meta, err := metadata(r.kernel, r.networkMode)
 	if err != nil {
-		return nil, wireError(saveCode(err), err)
+		return nil, err
 	}
-	objects, err := newGraph(k, files[fileKernel], meta)
+	request := capture.Request{Seq: r.take.Seq, Parent: r.take.Parent, Staged: r.staged.FD(), Full: -1}
+	if r.full != nil {
+		request.Full = r.full.FD()
+	}
+	pages, err := s.capturer.Begin(request)
 	if err != nil {
-		return nil, wireError(saveCode(err), err)
+		return nil, err
+	}
+	objects, err := newGraph(r.kernel, r.kernelFile, meta)
+	if err != nil {
+		return nil, err
 	}
 	// A collection in the pause would double it. The collector's debt is paid
 	// while the program runs, and when the objects' encoding is garbage.
-	a.collector.stop()
-	defer a.collector.start()
-	cost, failed := a.stopAndSave(k, objects, files[filePagesMeta], pages)
-	if err := objects.finish(); failed == nil {
-		failed = finish(err, pages, files[filePageIndex])
+	s.collector.stop()
+	defer s.collector.start()
+	cost, err := stopAndSave(r, objects, pages)
+	if written := objects.finish(); err == nil {
+		err = finish(written, pages, r.pageIndex)
 	}
-	if failed != nil {
-		a.capturer.Abandon()
-		return nil, failed
+	if err != nil {
+		s.capturer.Abandon()
+		return nil, err
 	}
-	cost.Tracking = a.capturer.Tracking()
+	cost.Tracking = s.capturer.Tracking()
 	return cost, nil
 }
 
 // finish writes the index, after the objects. Its error is theirs too.
-func finish(objects error, pages *capture.Capture, to *fd.FD) *wire.Error {
+func finish(objects error, pages *capture.Capture, to *fd.FD) error {
 	index, err := pages.Finish()
 	if err == nil {
 		_, err = to.Write(index)
 	}
 	if err = errors.Join(objects, err); err != nil {
-		return wireError(saveCode(err), fmt.Errorf("write the checkpoint: %w", err))
+		return fmt.Errorf("write the checkpoint: %w", err)
 	}
 	return nil
 }
 
 // stopAndSave is the program's pause.
-func (a *Agent) stopAndSave(k *kernel.Kernel, objects *graph, pagesMeta *fd.FD, pages *capture.Capture) (*wire.CheckpointCost, *wire.Error) {
-	a.saveMu.Lock()
-	defer a.saveMu.Unlock()
+func stopAndSave(r saveRequest, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
+	r.exclusive.Lock()
+	defer r.exclusive.Unlock()
 	cost := &wire.CheckpointCost{TakenAt: time.Now()}
 	// A stack that is being saved drops what arrives.
-	network := a.networkBuffer()
+	network := r.network()
 	network.Hold()
 	defer network.Release()
-	k.Pause()
-	defer k.Unpause()
-	k.ReceiveTaskStates()
+	r.kernel.Pause()
+	defer r.kernel.Unpause()
+	r.kernel.ReceiveTaskStates()
 	stopped := time.Now()
 	cost.Stop = stopped.Sub(cost.TakenAt)
-
-	a.mu.Lock()
-	failing := a.failing
-	a.dropGoneLocked(k)
-	a.mu.Unlock()
-	if failing {
-		return nil, wireError(wire.CodeFailing, errFailing)
+	if err := r.stopped(); err != nil {
+		return nil, err
 	}
-
-	if err := save(k, objects, pagesMeta, pages); err != nil {
-		return nil, wireError(saveCode(err), err)
+	if err := save(r.kernel, objects, r.pagesMeta, pages); err != nil {
+		return nil, err
 	}
 	cost.Kernel = objects.encodedAt.Sub(stopped)
 	cost.Copy = time.Since(objects.encodedAt)
 	return cost, nil
 }
 
-// saveCode classifies an error of save: what isn't the files' fault is the
-// program's.
-func saveCode(err error) wire.Code {
-	if errors.Is(err, capture.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EDQUOT) {
-		return wire.CodeFull
-	}
-	return wire.CodeUnsavable
+// isFull reports whether a checkpoint failed because its files have no room.
+func isFull(err error) bool {
+	return errors.Is(err, capture.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EDQUOT)
 }
 
 // metadata returns what gVisor's restore wants to find before the kernel.
-func (a *Agent) metadata(k *kernel.Kernel) (map[string]string, error) {
+func metadata(k *kernel.Kernel, networkMode string) (map[string]string, error) {
 	loader, ok := k.Saver().(interface {
 		GetContainerSpecs() map[string]*specs.Spec
 	})
 	if !ok {
-		return nil, errors.New("the kernel has no loader")
+		return nil, fmt.Errorf("%w: the kernel has no loader", errMetadata)
 	}
 	containers := loader.GetContainerSpecs()
 	text, err := specutils.ConvertSpecsToString(containers)
 	if err != nil {
-		return nil, fmt.Errorf("encode the container's spec: %w", err)
+		return nil, fmt.Errorf("%w: encode the containers' specs: %w", errMetadata, err)
 	}
-	a.mu.Lock()
-	network := a.opts.Network
-	a.mu.Unlock()
 	meta := statefile.CompressionLevelNone.ToMetadata()
 	meta[boot.ContainerCountKey] = fmt.Sprint(len(containers))
 	meta[boot.ContainerSpecsKey] = text
 	meta[boot.VersionKey] = version.Version()
-	meta[networkKey] = network
+	meta[networkKey] = networkMode
 	return meta, nil
 }
 

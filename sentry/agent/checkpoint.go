@@ -1,0 +1,84 @@
+package agent
+
+import (
+	"errors"
+	"io"
+
+	"gvisor.dev/gvisor/pkg/fd"
+
+	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/sentry/wire"
+)
+
+// The files of a checkpoint request, by position.
+const (
+	fileKernel = iota
+	filePagesMeta
+	filePageIndex
+	fileStaged
+	fileFull // may be missing
+)
+
+// checkpoint serves VerbCheckpoint. The caller keeps ownership of files.
+func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.CheckpointCost, *wire.Error) {
+	a.mu.Lock()
+	r := saveRequest{
+		kernel: a.k, take: take, networkMode: a.opts.Network,
+		kernelFile: files[fileKernel], pagesMeta: files[filePagesMeta], pageIndex: files[filePageIndex], staged: files[fileStaged],
+		exclusive: &a.saveMu, network: a.networkBuffer, stopped: a.stoppedForSave,
+	}
+	a.mu.Unlock()
+	if r.kernel == nil {
+		return nil, wireError(wire.CodeState, errNoKernel)
+	}
+	if len(files) > fileFull {
+		r.full = files[fileFull]
+	}
+	cost, err := a.saver.checkpoint(r)
+	if err != nil {
+		return nil, wireError(saveCode(err), err)
+	}
+	return cost, nil
+}
+
+// stoppedForSave forgets the tasks that are gone, and refuses to save a kernel
+// that is stopped at a failure.
+//
+// Preconditions: every task has stopped.
+func (a *Agent) stoppedForSave() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.dropGoneLocked(a.k)
+	if a.failing {
+		return errFailing
+	}
+	return nil
+}
+
+// saveCode classifies an error of a checkpoint: where the files aren't at
+// fault, the program is.
+func saveCode(err error) wire.Code {
+	switch {
+	case errors.Is(err, errFailing):
+		return wire.CodeFailing
+	case errors.Is(err, errMetadata):
+		return wire.CodeInternal
+	case isFull(err):
+		return wire.CodeFull
+	}
+	return wire.CodeUnsavable
+}
+
+// loaded serves VerbLoaded. The program may be running.
+func (a *Agent) loaded(seq uint64, f io.ReaderAt) *wire.Error {
+	err := a.saver.loaded(seq, f)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, errNotRestored):
+		return wireError(wire.CodeState, err)
+	case errors.Is(err, pageindex.ErrMalformed):
+		return wireError(wire.CodeMalformed, err)
+	}
+	return wireError(wire.CodeInternal, err)
+}
