@@ -44,6 +44,7 @@ import (
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/platform"
+	"runsc-recover/sentry/save"
 	"runsc-recover/sentry/wire"
 )
 
@@ -73,7 +74,7 @@ type Options struct {
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
 	gate  *platform.Gate
-	saver *saver
+	saver *save.Saver
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
 	// queries wait to be sent to the supervisor.
@@ -110,7 +111,7 @@ type Agent struct {
 
 func newAgent() *Agent {
 	a := &Agent{
-		saver:      newSaver(),
+		saver:      save.New(),
 		queries:    make(chan wire.Datagram, maxQueries),
 		attached:   make(map[kernel.ThreadID]attachment),
 		parked:     make(map[kernel.ThreadID]*parkedCall),

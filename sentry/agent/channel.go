@@ -107,7 +107,7 @@ func (a *Agent) handle(req wire.Request, files []*fd.FD) {
 	switch req.Verb {
 	case wire.VerbRun:
 		a.gate.Open()
-		a.saver.collector.booted()
+		a.saver.Collector.Booted()
 	case wire.VerbRelease:
 		reply.Err = a.release(req.Info)
 	case wire.VerbCheckpoint:

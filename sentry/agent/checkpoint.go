@@ -7,6 +7,7 @@ import (
 	"gvisor.dev/gvisor/pkg/fd"
 
 	"runsc-recover/checkpoint/pageindex"
+	"runsc-recover/sentry/save"
 	"runsc-recover/sentry/wire"
 )
 
@@ -22,19 +23,19 @@ const (
 // checkpoint serves VerbCheckpoint. The caller keeps ownership of files.
 func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.CheckpointCost, *wire.Error) {
 	a.mu.Lock()
-	r := saveRequest{
-		kernel: a.k, take: take, networkMode: a.opts.Network,
-		kernelFile: files[fileKernel], pagesMeta: files[filePagesMeta], pageIndex: files[filePageIndex], staged: files[fileStaged],
-		exclusive: &a.saveMu, network: a.networkBuffer, stopped: a.stoppedForSave,
+	r := save.Request{
+		Kernel: a.k, Checkpoint: take, NetworkMode: a.opts.Network,
+		KernelFile: files[fileKernel], PagesMeta: files[filePagesMeta], PageIndex: files[filePageIndex], Staged: files[fileStaged],
+		Exclusive: &a.saveMu, Network: a.networkBuffer, Stopped: a.stoppedForSave,
 	}
 	a.mu.Unlock()
-	if r.kernel == nil {
+	if r.Kernel == nil {
 		return nil, wireError(wire.CodeState, errNoKernel)
 	}
 	if len(files) > fileFull {
-		r.full = files[fileFull]
+		r.Full = files[fileFull]
 	}
-	cost, err := a.saver.checkpoint(r)
+	cost, err := a.saver.Take(r)
 	if err != nil {
 		return nil, wireError(saveCode(err), err)
 	}
@@ -61,9 +62,9 @@ func saveCode(err error) wire.Code {
 	switch {
 	case errors.Is(err, errFailing):
 		return wire.CodeFailing
-	case errors.Is(err, errMetadata):
+	case errors.Is(err, save.ErrMetadata):
 		return wire.CodeInternal
-	case isFull(err):
+	case save.IsFull(err):
 		return wire.CodeFull
 	}
 	return wire.CodeUnsavable
@@ -71,11 +72,11 @@ func saveCode(err error) wire.Code {
 
 // loaded serves VerbLoaded. The program may be running.
 func (a *Agent) loaded(seq uint64, f io.ReaderAt) *wire.Error {
-	err := a.saver.loaded(seq, f)
+	err := a.saver.Loaded(seq, f)
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, errNotRestored):
+	case errors.Is(err, save.ErrNotRestored):
 		return wireError(wire.CodeState, err)
 	case errors.Is(err, pageindex.ErrMalformed):
 		return wireError(wire.CodeMalformed, err)

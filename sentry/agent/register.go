@@ -36,8 +36,8 @@ func Register() {
 	a := newAgent()
 	loadedAgent.Store(a)
 	state.Register((*savedState)(nil))
-	platform.Register(platform.Name, platform.Options{Gate: a.gate, Loading: a.saver.loading, Wrap: a.saver.track})
-	platform.Register(platform.NameUnwatched, platform.Options{Gate: a.gate, Loading: a.saver.loading})
+	platform.Register(platform.Name, platform.Options{Gate: a.gate, Loading: a.saver.Loading, Wrap: a.saver.Track})
+	platform.Register(platform.NameUnwatched, platform.Options{Gate: a.gate, Loading: a.saver.Loading})
 	seccheck.RegisterSink(seccheck.SinkDesc{Name: SinkName, Setup: setupSink, New: a.newSink})
 	eventchannel.AddEmitter(&signalEmitter{agent: a})
 	a.install(slinux.AMD64, sysnos{exit: 60, exitGroup: 231})
@@ -100,7 +100,7 @@ func (a *Agent) newSink(config map[string]any, endpoint *fd.FD) (seccheck.Sink, 
 	if err != nil {
 		return nil, err
 	}
-	a.saver.collector.boot()
+	a.saver.Collector.Boot()
 	a.mu.Lock()
 	a.opts = opts
 	a.mu.Unlock()

@@ -61,7 +61,7 @@ func (*savedState) StateLoad(ctx context.Context, source state.Source) {
 	source.AfterLoad(func() {
 		a := loadedAgent.Load()
 		a.restore(ctx.Value(kernel.CtxKernel).(*kernel.Kernel), text)
-		a.saver.collector.booted()
+		a.saver.Collector.Booted()
 	})
 }
 
@@ -99,7 +99,7 @@ func (a *Agent) restore(k *kernel.Kernel, text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.k = k
-	a.saver.restored.Store(k.MemoryFile())
+	a.saver.Restored.Store(k.MemoryFile())
 	a.restoredConnections = s.Connections
 	for pid, at := range s.Attached {
 		a.attached[pid] = at

@@ -1,4 +1,4 @@
-package agent
+package save
 
 import (
 	"runtime"
@@ -17,8 +17,8 @@ const (
 	bootedAfter = 200 * time.Millisecond
 )
 
-// collector is when this process's garbage is collected.
-type collector struct {
+// Collector is when this process's garbage is collected.
+type Collector struct {
 	mu sync.Mutex
 	// The following are guarded by mu.
 
@@ -27,18 +27,18 @@ type collector struct {
 	stopped bool
 }
 
-// boot makes collections rare until some time after booted.
-func (c *collector) boot() {
+// Boot makes collections rare until some time after booted.
+func (c *Collector) Boot() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.usual = debug.SetGCPercent(bootPercent)
 	c.percent = bootPercent
 }
 
-// booted has garbage collected soon, and as usual from then on. A copy that is
+// Booted has garbage collected soon, and as usual from then on. A copy that is
 // held has memory that was touched before for what its release needs: fresh
 // memory would cost it a millisecond.
-func (c *collector) booted() {
+func (c *Collector) Booted() {
 	time.AfterFunc(bootedAfter, func() {
 		if c.useUsual() {
 			runtime.GC()
@@ -47,7 +47,7 @@ func (c *collector) booted() {
 }
 
 // useUsual reports whether garbage may be collected now.
-func (c *collector) useUsual() bool {
+func (c *Collector) useUsual() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.percent = c.usual
@@ -59,14 +59,14 @@ func (c *collector) useUsual() bool {
 }
 
 // stop keeps a collection from beginning until start.
-func (c *collector) stop() {
+func (c *Collector) stop() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = true
 	debug.SetGCPercent(-1)
 }
 
-func (c *collector) start() {
+func (c *Collector) start() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.stopped = false

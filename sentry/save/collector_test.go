@@ -1,4 +1,4 @@
-package agent
+package save
 
 import (
 	"runtime/debug"
@@ -27,16 +27,16 @@ func TestCollector(t *testing.T) {
 		{"saved meanwhile", 2 * bootedAfter},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			var c collector
+			var c Collector
 			expect := func(when string, want int) {
 				t.Helper()
 				if got := percent(); got != want {
 					t.Errorf("%s: %s: %d%%, want %d%%", tc.name, when, got, want)
 				}
 			}
-			c.boot()
+			c.Boot()
 			expect("booting", bootPercent)
-			c.booted()
+			c.Booted()
 			c.stop()
 			time.Sleep(tc.saved)
 			expect("saved", -1)

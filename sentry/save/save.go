@@ -1,4 +1,4 @@
-package agent
+package save
 
 import (
 	"errors"
@@ -29,16 +29,16 @@ import (
 // package doesn't export.
 const networkKey = "network"
 
-// errMetadata: the metadata that a restore needs can't be made. It is wrapped.
-var errMetadata = errors.New("no metadata for the checkpoint")
+// ErrMetadata: the metadata that a restore needs can't be made. It is wrapped.
+var ErrMetadata = errors.New("no metadata for the checkpoint")
 
-// saver takes checkpoints of this process's kernel.
-type saver struct {
-	collector collector
+// Saver takes checkpoints of this process's kernel.
+type Saver struct {
+	Collector Collector
 
-	// restored is a copy's memory, which may still be being loaded; nil for
+	// Restored is a copy's memory, which may still be being loaded; nil for
 	// none.
-	restored atomic.Pointer[pgalloc.MemoryFile]
+	Restored atomic.Pointer[pgalloc.MemoryFile]
 
 	trackOnce sync.Once
 	// tracker is set by trackOnce; nil when the host's kernel can't.
@@ -52,57 +52,57 @@ type saver struct {
 	capturer *capture.Capturer
 }
 
-func newSaver() *saver {
-	return &saver{capturer: capture.New(nil)}
+func New() *Saver {
+	return &Saver{capturer: capture.New(nil)}
 }
 
-// saveRequest is a checkpoint to be taken. Its files stay the caller's.
-type saveRequest struct {
-	kernel *kernel.Kernel
-	take   wire.TakeCheckpoint
-	// networkMode is gVisor's, for the metadata.
-	networkMode string
+// Request is a checkpoint to be taken. Its files stay the caller's.
+type Request struct {
+	Kernel     *kernel.Kernel
+	Checkpoint wire.TakeCheckpoint
+	// NetworkMode is gVisor's, for the metadata.
+	NetworkMode string
 
-	kernelFile, pagesMeta, pageIndex, staged *fd.FD
-	full                                     *fd.FD // nil for none
+	KernelFile, PagesMeta, PageIndex, Staged *fd.FD
+	Full                                     *fd.FD // nil for none
 
-	// exclusive is held during the pause.
-	exclusive sync.Locker
-	// network returns the buffer that keeps what arrives during the pause. It is
+	// Exclusive is held during the pause.
+	Exclusive sync.Locker
+	// Network returns the buffer that keeps what arrives during the pause. It is
 	// called with exclusive held.
-	network func() *netbuffer.Buffer
-	// stopped is called once every task has stopped. Its error ends the
+	Network func() *netbuffer.Buffer
+	// Stopped is called once every task has stopped. Its error ends the
 	// checkpoint, and is returned as it is.
-	stopped func() error
+	Stopped func() error
 }
 
-// take stops the program, writes it into files and lets it run on.
-func (s *saver) checkpoint(r saveRequest) (*wire.CheckpointCost, error) {
+// Take stops the program, writes it into files and lets it run on.
+func (s *Saver) Take(r Request) (*wire.CheckpointCost, error) {
 	s.captureMu.Lock()
 	defer s.captureMu.Unlock()
-	meta, err := metadata(r.kernel, r.networkMode)
+	meta, err := metadata(r.Kernel, r.NetworkMode)
 	if err != nil {
 		return nil, err
 	}
-	request := capture.Request{Seq: r.take.Seq, Parent: r.take.Parent, Staged: r.staged.FD(), Full: -1}
-	if r.full != nil {
-		request.Full = r.full.FD()
+	request := capture.Request{Seq: r.Checkpoint.Seq, Parent: r.Checkpoint.Parent, Staged: r.Staged.FD(), Full: -1}
+	if r.Full != nil {
+		request.Full = r.Full.FD()
 	}
 	pages, err := s.capturer.Begin(request)
 	if err != nil {
 		return nil, err
 	}
-	objects, err := newGraph(r.kernel, r.kernelFile, meta)
+	objects, err := newGraph(r.Kernel, r.KernelFile, meta)
 	if err != nil {
 		return nil, err
 	}
 	// A collection in the pause would double it. The collector's debt is paid
 	// while the program runs, and when the objects' encoding is garbage.
-	s.collector.stop()
-	defer s.collector.start()
+	s.Collector.stop()
+	defer s.Collector.start()
 	cost, err := stopAndSave(r, objects, pages)
 	if written := objects.finish(); err == nil {
-		err = finish(written, pages, r.pageIndex)
+		err = finish(written, pages, r.PageIndex)
 	}
 	if err != nil {
 		s.capturer.Abandon()
@@ -125,23 +125,23 @@ func finish(objects error, pages *capture.Capture, to *fd.FD) error {
 }
 
 // stopAndSave is the program's pause.
-func stopAndSave(r saveRequest, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
-	r.exclusive.Lock()
-	defer r.exclusive.Unlock()
+func stopAndSave(r Request, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
+	r.Exclusive.Lock()
+	defer r.Exclusive.Unlock()
 	cost := &wire.CheckpointCost{TakenAt: time.Now()}
 	// A stack that is being saved drops what arrives.
-	network := r.network()
+	network := r.Network()
 	network.Hold()
 	defer network.Release()
-	r.kernel.Pause()
-	defer r.kernel.Unpause()
-	r.kernel.ReceiveTaskStates()
+	r.Kernel.Pause()
+	defer r.Kernel.Unpause()
+	r.Kernel.ReceiveTaskStates()
 	stopped := time.Now()
 	cost.Stop = stopped.Sub(cost.TakenAt)
-	if err := r.stopped(); err != nil {
+	if err := r.Stopped(); err != nil {
 		return nil, err
 	}
-	if err := save(r.kernel, objects, r.pagesMeta, pages); err != nil {
+	if err := save(r.Kernel, objects, r.PagesMeta, pages); err != nil {
 		return nil, err
 	}
 	cost.Kernel = objects.encodedAt.Sub(stopped)
@@ -149,8 +149,8 @@ func stopAndSave(r saveRequest, objects *graph, pages *capture.Capture) (*wire.C
 	return cost, nil
 }
 
-// isFull reports whether a checkpoint failed because its files have no room.
-func isFull(err error) bool {
+// IsFull reports whether a checkpoint failed because its files have no room.
+func IsFull(err error) bool {
 	return errors.Is(err, capture.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EDQUOT)
 }
 
@@ -160,12 +160,12 @@ func metadata(k *kernel.Kernel, networkMode string) (map[string]string, error) {
 		GetContainerSpecs() map[string]*specs.Spec
 	})
 	if !ok {
-		return nil, fmt.Errorf("%w: the kernel has no loader", errMetadata)
+		return nil, fmt.Errorf("%w: the kernel has no loader", ErrMetadata)
 	}
 	containers := loader.GetContainerSpecs()
 	text, err := specutils.ConvertSpecsToString(containers)
 	if err != nil {
-		return nil, fmt.Errorf("%w: encode the containers' specs: %w", errMetadata, err)
+		return nil, fmt.Errorf("%w: encode the containers' specs: %w", ErrMetadata, err)
 	}
 	meta := statefile.CompressionLevelNone.ToMetadata()
 	meta[boot.ContainerCountKey] = fmt.Sprint(len(containers))

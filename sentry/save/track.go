@@ -1,4 +1,4 @@
-package agent
+package save
 
 import (
 	"gvisor.dev/gvisor/pkg/log"
@@ -8,10 +8,10 @@ import (
 	"runsc-recover/sentry/dirtytrack"
 )
 
-// track makes the platform watch what the program writes, where the host's
+// Track makes the platform watch what the program writes, where the host's
 // kernel helps with what the sentry writes. Without, captures compare
 // contents.
-func (s *saver) track(p platform.Platform) platform.Platform {
+func (s *Saver) Track(p platform.Platform) platform.Platform {
 	s.trackOnce.Do(func() {
 		tracker, err := dirtytrack.New()
 		if err != nil {

@@ -1,4 +1,4 @@
-package agent
+package save
 
 import (
 	"errors"
@@ -16,13 +16,13 @@ import (
 // maxLoaded bounds what is read of a request's file: the hashes of 1 TiB.
 const maxLoaded = 2 << 30
 
-// errNotRestored: the sandbox wasn't restored from a checkpoint.
-var errNotRestored = errors.New("the sandbox wasn't restored")
+// ErrNotRestored: the sandbox wasn't restored from a checkpoint.
+var ErrNotRestored = errors.New("the sandbox wasn't restored")
 
-// loaded makes checkpoint seq, which the copy was restored from, the one that
+// Loaded makes checkpoint seq, which the copy was restored from, the one that
 // its first checkpoint is compared with. f says which page of it is where
 // (pageindex.Loaded). The program may be running.
-func (s *saver) loaded(seq uint64, f io.ReaderAt) error {
+func (s *Saver) Loaded(seq uint64, f io.ReaderAt) error {
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxLoaded))
 	if err != nil {
 		return fmt.Errorf("read what is loaded: %w", err)
@@ -31,9 +31,9 @@ func (s *saver) loaded(seq uint64, f io.ReaderAt) error {
 	if err != nil {
 		return err
 	}
-	mf := s.restored.Load()
+	mf := s.Restored.Load()
 	if mf == nil {
-		return errNotRestored
+		return ErrNotRestored
 	}
 	// The supervisor is done, gVisor may not know it yet.
 	if err := mf.AwaitLoadAll(); err != nil {
@@ -47,9 +47,9 @@ func (s *saver) loaded(seq uint64, f io.ReaderAt) error {
 	return nil
 }
 
-// loading reports whether a copy's memory is still being loaded.
-func (s *saver) loading() bool {
-	mf := s.restored.Load()
+// Loading reports whether a copy's memory is still being loaded.
+func (s *Saver) Loading() bool {
+	mf := s.Restored.Load()
 	return mf != nil && mf.IsAsyncLoading()
 }
 
