@@ -20,20 +20,27 @@ const (
 	fileFull // may be missing
 )
 
+// checkpointFiles gives the files of a checkpoint request their names.
+//
+// Preconditions: there are as many as wire.Request.Files says.
+func checkpointFiles(files []*fd.FD) save.Files {
+	f := save.Files{Kernel: files[fileKernel], PagesMeta: files[filePagesMeta], PageIndex: files[filePageIndex], Staged: files[fileStaged]}
+	if len(files) > fileFull {
+		f.Full = files[fileFull]
+	}
+	return f
+}
+
 // checkpoint serves VerbCheckpoint. The caller keeps ownership of files.
 func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.CheckpointCost, *wire.Error) {
 	a.mu.Lock()
 	r := save.Request{
-		Kernel: a.k, Checkpoint: take, NetworkMode: a.opts.Network,
-		KernelFile: files[fileKernel], PagesMeta: files[filePagesMeta], PageIndex: files[filePageIndex], Staged: files[fileStaged],
+		Kernel: a.k, Checkpoint: take, Files: checkpointFiles(files), NetworkMode: a.opts.Network,
 		Exclusive: &a.saveMu, Network: a.networkBuffer, Stopped: a.stoppedForSave,
 	}
 	a.mu.Unlock()
 	if r.Kernel == nil {
 		return nil, wireError(wire.CodeState, errNoKernel)
-	}
-	if len(files) > fileFull {
-		r.Full = files[fileFull]
 	}
 	cost, err := a.saver.Take(r)
 	if err != nil {

@@ -99,7 +99,7 @@ func (a *Agent) restore(k *kernel.Kernel, text string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.k = k
-	a.saver.Restored.Store(k.MemoryFile())
+	a.saver.SetRestored(k)
 	a.restoredConnections = s.Connections
 	for pid, at := range s.Attached {
 		a.attached[pid] = at

@@ -12,12 +12,13 @@ const (
 	// and a copy is loaded. The heap is small then and grows fast, so that by
 	// the usual percentage collecting it takes a tenth of all that work.
 	bootPercent = 400
-	// bootedAfter is how long after it is loaded a copy has the processors for
-	// its handlers before the heap is collected.
+	// bootedAfter is how long a loaded copy has the processors for its handlers
+	// before the heap is collected.
 	bootedAfter = 200 * time.Millisecond
 )
 
-// Collector is when this process's garbage is collected.
+// Collector decides when this process's garbage is collected: rarely while the
+// sandbox boots, never in a pause. Boot is the first call of all.
 type Collector struct {
 	mu sync.Mutex
 	// The following are guarded by mu.
@@ -27,7 +28,7 @@ type Collector struct {
 	stopped bool
 }
 
-// Boot makes collections rare until some time after booted.
+// Boot makes collections rare until some time after Booted.
 func (c *Collector) Boot() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -35,9 +36,9 @@ func (c *Collector) Boot() {
 	c.percent = bootPercent
 }
 
-// Booted has garbage collected soon, and as usual from then on. A copy that is
-// held has memory that was touched before for what its release needs: fresh
-// memory would cost it a millisecond.
+// Booted has garbage collected soon, and as usual from then on. A held copy's
+// release then needs no fresh memory, which would cost it a millisecond: the
+// collected heap was touched before.
 func (c *Collector) Booted() {
 	time.AfterFunc(bootedAfter, func() {
 		if c.useUsual() {

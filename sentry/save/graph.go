@@ -14,28 +14,28 @@ import (
 	"gvisor.dev/gvisor/pkg/state/statefile"
 )
 
-// errEncoded ends a SaveTo of which all that is wanted is done.
+// errEncoded ends a SaveTo whose work is done.
 var errEncoded = errors.New("the kernel's objects are encoded")
 
-// A graph is the kernel's objects on their way into the state file. gVisor's
+// graph is the kernel's objects on their way into the state file. gVisor's
 // encoder first turns all of them into values of its own and only then writes,
 // from nothing but those; a sixth of its time goes into writing. SaveTo does
-// both while the program stands still. So it gets the graph as its state file:
-// when it comes to write there, it has quiesced everything, and a goroutine
-// encodes the objects instead; SaveTo is then made to end by an error, which
-// undoes what it did as success would, and the goroutine writes once the
-// program runs.
+// both while the program stands still. So SaveTo is given the graph in place of
+// a state file: when it begins to write there, it has quiesced everything, and
+// a goroutine encodes the objects instead. SaveTo is then made to end by an
+// error, which undoes its preparations as success would, and the goroutine
+// writes once the program runs.
 //
-// It is used for one SaveTo, after which finish must be called.
+// A graph is used for one SaveTo, after which finish must be called.
 type graph struct {
 	ctx    context.Context
 	kernel *kernel.Kernel
 	out    io.WriteCloser
 
 	encoded   chan struct{} // closed when no object is looked at any more
-	encodedAt time.Time     // set before
+	encodedAt time.Time     // set before encoded is closed
 	resumed   chan struct{} // closed when writing may begin
-	written   chan error    // what came of it; receives once
+	written   chan error    // the goroutine's result, sent once
 }
 
 // newGraph writes the state file's header. gVisor closes the file, whose owner
@@ -60,7 +60,7 @@ func (g *graph) Write([]byte) (int, error) {
 		stack.Pause()
 		defer stack.Resume()
 	}
-	go func() { g.written <- g.save() }()
+	go func() { g.written <- g.encode() }()
 	select {
 	case <-g.encoded:
 		return 0, errEncoded
@@ -69,7 +69,7 @@ func (g *graph) Write([]byte) (int, error) {
 	}
 }
 
-// Close implements io.Closer. What is written to is closed by the goroutine.
+// Close implements io.Closer. The goroutine closes the state file.
 func (g *graph) Close() error { return nil }
 
 func rootStack(k *kernel.Kernel) inet.Stack {
@@ -79,8 +79,8 @@ func rootStack(k *kernel.Kernel) inet.Stack {
 	return nil
 }
 
-// save writes what a restore reads, in SaveTo's order.
-func (g *graph) save() (err error) {
+// encode writes the objects in SaveTo's order, which is that of a restore.
+func (g *graph) encode() (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("encode the kernel: %v", r)
@@ -96,7 +96,9 @@ func (g *graph) save() (err error) {
 	return g.out.Close()
 }
 
-// finish has what is encoded, if anything is, written.
+// finish has the encoding written, where there is one.
+//
+// Preconditions: the program runs again.
 func (g *graph) finish() error {
 	close(g.resumed)
 	if !g.isEncoded() {
@@ -115,8 +117,8 @@ func (g *graph) isEncoded() bool {
 	}
 }
 
-// afterResume is where a graph is written to. Its first Write says that the
-// objects are encoded and waits until the program runs.
+// afterResume is the state file as the encoder sees it. The first Write comes
+// when the objects are encoded, and waits until the program runs.
 type afterResume struct{ *graph }
 
 // Write implements io.Writer.

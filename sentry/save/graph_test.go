@@ -44,8 +44,7 @@ func TestWrittenAfterResume(t *testing.T) {
 	}
 }
 
-// TestFinishWithoutObjects: a pause that ended before there was anything to
-// write.
+// TestFinishWithoutObjects: a pause may end before an object is encoded.
 func TestFinishWithoutObjects(t *testing.T) {
 	g := &graph{encoded: make(chan struct{}), resumed: make(chan struct{}), written: make(chan error, 1)}
 	if err := g.finish(); err != nil {

@@ -9,14 +9,14 @@ import (
 	"runsc-recover/sentry/capture"
 )
 
-// errIncomplete: gVisor didn't say how it failed to save the program's memory,
-// as its SaveTo ended by an error of ours.
+// errIncomplete: the program's memory couldn't be saved, for a reason that gVisor
+// doesn't tell, as its SaveTo ended by an error of ours.
 var errIncomplete = errors.New("not all of the program's memory could be saved")
 
-// metaFile receives what gVisor knows of the program's memory.
+// metaFile receives gVisor's description of the program's memory.
 type metaFile struct {
 	*stateio.BufioWriteCloser
-	complete bool
+	complete bool // was closed without an error
 }
 
 // Close implements io.Closer.
@@ -27,16 +27,16 @@ func (f *metaFile) Close() error {
 }
 
 // memoryFiles is a pages file that knows whether all went well, whatever
-// SaveTo returns. What is known of the memory is complete before the last page
-// is, unless gVisor gives up: then it says that there are no more pages, and
-// closes the other file after that.
+// SaveTo returns. The description of the memory is complete before its last
+// page is, unless gVisor gives up: then gVisor finalizes the pages first and
+// closes the description after them.
 type memoryFiles struct {
 	*capture.Capture
 	meta     *metaFile
-	complete bool
+	complete bool // was finalized without an error, after meta
 }
 
-// Finalize implements stateio.AsyncWriter. gVisor calls it after the last page.
+// Finalize implements stateio.AsyncWriter. It comes after the last page.
 func (f *memoryFiles) Finalize() error {
 	if !f.meta.complete {
 		return errIncomplete

@@ -1,3 +1,26 @@
+// Package save takes checkpoints of the kernel in this process: the kernel's
+// objects and the program's memory go into files, with as short a pause of the
+// program as can be had. It owns the means to that: the encoding of
+// the objects beside Kernel.SaveTo (graph.go), the capture of memory that
+// changed (package capture), dirty tracking of it (package dirtytrack), and the
+// times at which this process's garbage is collected (collector.go). README.md
+// has the order of steps.
+//
+// It must not know failures, requests, paths or when a checkpoint is due.
+//
+// # Locks
+//
+// In this order: Saver.mu, Request.Exclusive, then the locks of the kernel.
+// Collector's lock is taken last and held for no call of another package but
+// the runtime's.
+//
+// # Goroutines
+//
+// A checkpoint starts one that encodes the kernel's objects. It looks at them
+// only while the kernel is paused and quiesced, which lasts until it has begun
+// to write, and from then on only at its own encoding. gVisor's SaveTo starts
+// its writer of pages. After boot a timer runs a garbage collection, which
+// looks at no kernel. None of this package's state is part of a checkpoint.
 package save
 
 import (
@@ -7,17 +30,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"gvisor.dev/gvisor/pkg/fd"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/sentry/pgalloc"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
-	"gvisor.dev/gvisor/pkg/state/statefile"
-	"gvisor.dev/gvisor/runsc/boot"
-	"gvisor.dev/gvisor/runsc/specutils"
-	"gvisor.dev/gvisor/runsc/version"
 
 	"runsc-recover/sentry/capture"
 	"runsc-recover/sentry/dirtytrack"
@@ -25,74 +43,77 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// networkKey is the metadata key of the network mode, which gVisor's boot
-// package doesn't export.
-const networkKey = "network"
-
-// ErrMetadata: the metadata that a restore needs can't be made. It is wrapped.
+// ErrMetadata is wrapped by errors of Take: the metadata that a restore needs
+// can't be made.
 var ErrMetadata = errors.New("no metadata for the checkpoint")
 
-// Saver takes checkpoints of this process's kernel.
+// Saver takes checkpoints of this process's kernel. There is one in a process.
 type Saver struct {
+	// Collector is told when the sandbox boots and when it has booted.
 	Collector Collector
 
-	// Restored is a copy's memory, which may still be being loaded; nil for
-	// none.
-	Restored atomic.Pointer[pgalloc.MemoryFile]
+	// restored is a copy's memory, which may still be being loaded; nil where
+	// the sandbox wasn't restored.
+	restored atomic.Pointer[pgalloc.MemoryFile]
 
 	trackOnce sync.Once
-	// tracker is set by trackOnce; nil when the host's kernel can't.
+	// tracker is set by trackOnce; nil where the host's kernel can't track.
 	tracker *dirtytrack.Tracker
 
-	// captureMu is held while memory is captured, and while a copy's memory
-	// is compared with what it was restored from, beside which all else goes
-	// on.
-	captureMu sync.Mutex
-	// capturer is guarded by captureMu.
+	// mu is held while memory is captured, and while a copy's memory is compared
+	// with the checkpoint that it was restored from, beside which everything
+	// else goes on.
+	mu sync.Mutex
+	// capturer is guarded by mu.
 	capturer *capture.Capturer
 }
 
+// New returns a Saver that tracks nothing until Track.
 func New() *Saver {
 	return &Saver{capturer: capture.New(nil)}
 }
 
-// Request is a checkpoint to be taken. Its files stay the caller's.
+// Files are the files of a checkpoint. They stay the caller's.
+type Files struct {
+	Kernel    *fd.FD // the state file
+	PagesMeta *fd.FD // gVisor's description of the memory
+	PageIndex *fd.FD // for each page, whether it is staged or the parent's
+	Staged    *fd.FD // the pages that changed
+	Full      *fd.FD // all pages; nil for none
+}
+
+// Request is a checkpoint to be taken.
 type Request struct {
 	Kernel     *kernel.Kernel
 	Checkpoint wire.TakeCheckpoint
+	Files      Files
 	// NetworkMode is gVisor's, for the metadata.
 	NetworkMode string
-
-	KernelFile, PagesMeta, PageIndex, Staged *fd.FD
-	Full                                     *fd.FD // nil for none
-
 	// Exclusive is held during the pause.
 	Exclusive sync.Locker
-	// Network returns the buffer that keeps what arrives during the pause. It is
-	// called with exclusive held.
+	// Network returns the buffer that keeps packets which arrive during the
+	// pause. It is called with Exclusive held.
 	Network func() *netbuffer.Buffer
 	// Stopped is called once every task has stopped. Its error ends the
-	// checkpoint, and is returned as it is.
+	// checkpoint, and Take returns it as it is.
 	Stopped func() error
 }
 
-// Take stops the program, writes it into files and lets it run on.
+// Take stops the program, writes kernel and memory into files and lets the
+// program run on. A checkpoint that fails leaves the program as it was. Errors:
+// ErrMetadata, that of Request.Stopped, and others; see IsFull.
 func (s *Saver) Take(r Request) (*wire.CheckpointCost, error) {
-	s.captureMu.Lock()
-	defer s.captureMu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	meta, err := metadata(r.Kernel, r.NetworkMode)
 	if err != nil {
 		return nil, err
 	}
-	request := capture.Request{Seq: r.Checkpoint.Seq, Parent: r.Checkpoint.Parent, Staged: r.Staged.FD(), Full: -1}
-	if r.Full != nil {
-		request.Full = r.Full.FD()
-	}
-	pages, err := s.capturer.Begin(request)
+	pages, err := s.capturer.Begin(captureRequest(r))
 	if err != nil {
 		return nil, err
 	}
-	objects, err := newGraph(r.Kernel, r.KernelFile, meta)
+	objects, err := newGraph(r.Kernel, r.Files.Kernel, meta)
 	if err != nil {
 		return nil, err
 	}
@@ -100,9 +121,9 @@ func (s *Saver) Take(r Request) (*wire.CheckpointCost, error) {
 	// while the program runs, and when the objects' encoding is garbage.
 	s.Collector.stop()
 	defer s.Collector.start()
-	cost, err := stopAndSave(r, objects, pages)
+	cost, err := pause(r, objects, pages)
 	if written := objects.finish(); err == nil {
-		err = finish(written, pages, r.PageIndex)
+		err = finish(written, pages, r.Files.PageIndex)
 	}
 	if err != nil {
 		s.capturer.Abandon()
@@ -112,24 +133,20 @@ func (s *Saver) Take(r Request) (*wire.CheckpointCost, error) {
 	return cost, nil
 }
 
-// finish writes the index, after the objects. Its error is theirs too.
-func finish(objects error, pages *capture.Capture, to *fd.FD) error {
-	index, err := pages.Finish()
-	if err == nil {
-		_, err = to.Write(index)
+func captureRequest(r Request) capture.Request {
+	c := capture.Request{Seq: r.Checkpoint.Seq, Parent: r.Checkpoint.Parent, Staged: r.Files.Staged.FD(), Full: -1}
+	if r.Files.Full != nil {
+		c.Full = r.Files.Full.FD()
 	}
-	if err = errors.Join(objects, err); err != nil {
-		return fmt.Errorf("write the checkpoint: %w", err)
-	}
-	return nil
+	return c
 }
 
-// stopAndSave is the program's pause.
-func stopAndSave(r Request, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
+// pause is the program's pause.
+func pause(r Request, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
 	r.Exclusive.Lock()
 	defer r.Exclusive.Unlock()
 	cost := &wire.CheckpointCost{TakenAt: time.Now()}
-	// A stack that is being saved drops what arrives.
+	// A stack that is being saved drops packets that arrive.
 	network := r.Network()
 	network.Hold()
 	defer network.Release()
@@ -141,38 +158,12 @@ func stopAndSave(r Request, objects *graph, pages *capture.Capture) (*wire.Check
 	if err := r.Stopped(); err != nil {
 		return nil, err
 	}
-	if err := save(r.Kernel, objects, r.PagesMeta, pages); err != nil {
+	if err := save(r.Kernel, objects, r.Files.PagesMeta, pages); err != nil {
 		return nil, err
 	}
 	cost.Kernel = objects.encodedAt.Sub(stopped)
 	cost.Copy = time.Since(objects.encodedAt)
 	return cost, nil
-}
-
-// IsFull reports whether a checkpoint failed because its files have no room.
-func IsFull(err error) bool {
-	return errors.Is(err, capture.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EDQUOT)
-}
-
-// metadata returns what gVisor's restore wants to find before the kernel.
-func metadata(k *kernel.Kernel, networkMode string) (map[string]string, error) {
-	loader, ok := k.Saver().(interface {
-		GetContainerSpecs() map[string]*specs.Spec
-	})
-	if !ok {
-		return nil, fmt.Errorf("%w: the kernel has no loader", ErrMetadata)
-	}
-	containers := loader.GetContainerSpecs()
-	text, err := specutils.ConvertSpecsToString(containers)
-	if err != nil {
-		return nil, fmt.Errorf("%w: encode the containers' specs: %w", ErrMetadata, err)
-	}
-	meta := statefile.CompressionLevelNone.ToMetadata()
-	meta[boot.ContainerCountKey] = fmt.Sprint(len(containers))
-	meta[boot.ContainerSpecsKey] = text
-	meta[boot.VersionKey] = version.Version()
-	meta[networkKey] = networkMode
-	return meta, nil
 }
 
 // save encodes the paused kernel's objects and captures its memory, which goes
@@ -192,4 +183,22 @@ func save(k *kernel.Kernel, objects *graph, pagesMeta *fd.FD, pages *capture.Cap
 		return fmt.Errorf("save the kernel: %w", err)
 	}
 	return memory.check()
+}
+
+// finish writes the page index, after the objects, whose error is part of its
+// own.
+func finish(objects error, pages *capture.Capture, to *fd.FD) error {
+	index, err := pages.Finish()
+	if err == nil {
+		_, err = to.Write(index)
+	}
+	if err = errors.Join(objects, err); err != nil {
+		return fmt.Errorf("write the checkpoint: %w", err)
+	}
+	return nil
+}
+
+// IsFull reports whether a checkpoint failed because its files have no room.
+func IsFull(err error) bool {
+	return errors.Is(err, capture.ErrFull) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EFBIG) || errors.Is(err, unix.EDQUOT)
 }

@@ -8,18 +8,19 @@ import (
 	"runsc-recover/sentry/dirtytrack"
 )
 
-// Track makes the platform watch what the program writes, where the host's
-// kernel helps with what the sentry writes. Without, captures compare
-// contents.
+// Track returns p with dirty tracking of the program's memory, or p itself where
+// the host's kernel can't track the sentry's own writes: then captures compare
+// contents. It is called for each platform that gVisor makes, first before the
+// seccomp filters are installed.
 func (s *Saver) Track(p platform.Platform) platform.Platform {
 	s.trackOnce.Do(func() {
 		tracker, err := dirtytrack.New()
 		if err != nil {
-			log.Infof("recover: memory isn't watched: %v", err)
+			log.Infof("recover: no dirty tracking of memory: %v", err)
 			return
 		}
-		s.captureMu.Lock()
-		defer s.captureMu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
 		s.tracker, s.capturer = tracker, capture.New(tracker)
 	})
 	if s.tracker != nil {
