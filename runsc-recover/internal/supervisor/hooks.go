@@ -2,13 +2,9 @@ package supervisor
 
 import (
 	"context"
-	"slices"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/oci"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/host/mountns"
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
@@ -72,19 +68,4 @@ func (s *supervisor) runPoststartHooks(ctx context.Context) {
 	if err != nil {
 		s.log.Warn("poststart hooks", "error", err)
 	}
-}
-
-// showRoot gives the first thread that namespace, unless the spec has none for
-// the container. Where it can't be had, the log says so.
-func (s *supervisor) showRoot(context.Context) error {
-	own := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.MountNamespace && ns.Path == "" }
-	if !slices.ContainsFunc(s.spec.Container.Linux.Namespaces, own) {
-		return nil
-	}
-	var err error
-	s.first.Do(func() { err = mountns.EnterRoot(s.bundle.Path, s.bundle.Rootfs, s.spec.Container) })
-	if err != nil {
-		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
-	}
-	return nil
 }

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"runtime"
-	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -23,9 +22,6 @@ import (
 	"runsc-recover/runsc-recover/internal/host/procusage"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
-
-// bootTime bounds booting a sandbox.
-const bootTime = time.Minute
 
 func (s *supervisor) makeEngine(ctx context.Context) error {
 	s.thread.Store(osthread.New())
@@ -81,41 +77,6 @@ func (s *supervisor) engineOptions() engine.Options {
 	return o
 }
 
-// boot runs the booter on the lasting thread. A boot that hangs keeps that
-// thread, and what it may still make is destroyed; the next boot gets another.
-func (s *supervisor) boot(b sandbox.Booter) func(context.Context, sandbox.BootOptions) (sandbox.Sandbox, error) {
-	type result struct {
-		gen sandbox.Sandbox
-		err error
-	}
-	return func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
-		ctx, cancel := context.WithTimeout(ctx, bootTime)
-		defer cancel()
-		s.booting.Add(1)
-		defer s.booting.Add(-1)
-		done := make(chan result, 1)
-		thread := s.thread.Load()
-		go thread.Do(func() {
-			s.shield.Expose(func() {
-				gen, err := b.Boot(ctx, o)
-				done <- result{gen, err}
-			})
-		})
-		select {
-		case r := <-done:
-			return r.gen, r.err
-		case <-ctx.Done():
-		}
-		s.thread.CompareAndSwap(thread, osthread.New())
-		go func() {
-			if r := <-done; r.gen != nil {
-				r.gen.Destroy()
-			}
-		}()
-		return nil, ctx.Err()
-	}
-}
-
 func (s *supervisor) newStore() checkpoint.Store {
 	opts := store.Options{GVisorVersion: s.main.GVisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
 		Limit: s.opts.Policy.StoreLimit, Compare: s.opts.Policy.Verify}
@@ -140,14 +101,4 @@ func digestOf(spec *specs.Spec) string {
 	}
 	sum := sha256.Sum256(b)
 	return "sha256:" + hex.EncodeToString(sum[:])
-}
-
-func (s *supervisor) saveState(snap engine.Snapshot) {
-	s.latest.Store(&snap)
-	state := s.base
-	state.Status, state.Generations, state.Exit = snap.Status, snap.Generations, snap.Exit
-	state.Standby, state.CheckpointError = snap.Standby, snap.CheckpointError
-	if err := state.Save(s.opts.Dir); err != nil {
-		s.log.Error("save state", "error", err)
-	}
 }

@@ -3,9 +3,14 @@ package supervisor
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/oci"
+	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
@@ -66,4 +71,20 @@ func (s *supervisor) leaveNetwork() {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		s.log.Warn("put network configuration back", "error", err)
 	}
+}
+
+// networkStack returns the stack of a container for which asked was asked. Errors:
+// CodeConfigInvalid for a namespace that isn't there, CodeUnsupported.
+func networkStack(spec *specs.Spec, asked config.Network, rootless bool) (config.Network, error) {
+	if asked != config.NetworkSandbox {
+		return asked, nil
+	}
+	shared, err := netns.Plan(specconv.NetworkNamespaceOf(spec, false)).IsCurrent()
+	if errors.Is(err, os.ErrNotExist) {
+		return "", errdefs.Errorf(errdefs.CodeConfigInvalid, "%s is not valid: network namespace: %w", oci.ConfigFile, err)
+	}
+	if err != nil {
+		return "", fmt.Errorf("look at network namespace: %w", err)
+	}
+	return specconv.SettleNetwork(asked, shared, rootless)
 }
