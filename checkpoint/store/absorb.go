@@ -6,33 +6,24 @@ import (
 	"errors"
 	"fmt"
 
-	"golang.org/x/sys/unix"
-
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/pageindex"
 	"runsc-recover/checkpoint/store/pagepool"
 )
 
-// copied gives staging memory back that was copied and won't be used again: a
-// whole checkpoint isn't in memory twice.
-func (x *stagingFiles) copied(at, pages uint64) {
-	if x.parentSeq == 0 && at*pageindex.PageSize >= keptStaging {
-		// Where that fails it takes room until the end of the exchange.
-		_ = unix.Fallocate(int(x.staged.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, int64(at*pageindex.PageSize), int64(pages*pageindex.PageSize))
-	}
-}
-
-// absorbed is the memory of a checkpoint that the store has but nobody sees.
-// Both its runs are held.
+// absorbed is the memory of a checkpoint that is in the pool and not published.
+// The pages of index and of added are held, each by itself.
 type absorbed struct {
-	index []pageindex.Run
-	added []pageindex.Run
+	index []pageindex.Run // of all pages, by address
+	added pageindex.Run   // of the changed ones
 	pages checkpoint.Pages
 }
 
-// absorb copies what was staged into the pool, and can do so once. Errors: ErrDamaged, ErrMissed,
-// ErrFull.
-func (x *stagingFiles) absorb(ctx context.Context, p *pagepool.Pool, maxBytes int64) (*absorbed, error) {
+// absorb copies the staged pages into the pool and resolves the sandbox's
+// index. It can be called once for the files, since it may discard the staged
+// pages. Errors: ErrDamaged when the index makes no sense, ErrMissed, ErrFull,
+// ctx's.
+func absorb(ctx context.Context, p *pagepool.Pool, x *stagingFiles, parent []pageindex.Run, maxBytes int64) (*absorbed, error) {
 	index, err := readIndex(x.index)
 	if err != nil {
 		return nil, err
@@ -48,36 +39,38 @@ func (x *stagingFiles) absorb(ctx context.Context, p *pagepool.Pool, maxBytes in
 	if err != nil {
 		return nil, err
 	}
-	a := &absorbed{added: added}
-	a.pages = checkpoint.Pages{
+	a := &absorbed{added: added, pages: checkpoint.Pages{
 		Bytes:   int64(total * pageindex.PageSize),
 		Changed: int64(staged * pageindex.PageSize),
 		Stored:  stored,
-	}
-	base := uint64(0)
-	if len(added) > 0 {
-		base = added[0].Page
-	}
-	resolved, err := pageindex.Resolve(index, x.parent, base, staged, maxRuns)
+	}}
+	a.index, err = pageindex.Resolve(index, parent, added.Page, staged, maxRuns)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err), p.Release(added))
+		a.index = nil
+		return nil, errors.Join(fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err), a.undo(p))
 	}
-	p.Hold(resolved)
-	a.index = resolved
+	p.Hold(a.index)
 	if x.full != nil {
-		if err := p.Compare(ctx, resolved, x.full); err != nil {
+		if err := p.Compare(ctx, a.index, x.full); err != nil {
 			return nil, errors.Join(err, a.undo(p))
 		}
 	}
 	return a, nil
 }
 
-// undo gives the memory of a checkpoint back that isn't published.
+// undo releases the memory of a checkpoint that isn't to be published.
 func (a *absorbed) undo(p *pagepool.Pool) error {
-	return cmp.Or(p.Release(a.added), p.Release(a.index))
+	return cmp.Or(a.releaseAdded(p), p.Release(a.index))
 }
 
-// stagedPages is how many pages of the staging file an index speaks of.
+// releaseAdded releases the changed pages for themselves. Those that the index
+// lists stay held with it.
+func (a *absorbed) releaseAdded(p *pagepool.Pool) error {
+	return p.Release([]pageindex.Run{a.added})
+}
+
+// stagedPages is how many pages of the staging file an index refers to, from
+// the first on.
 func stagedPages(index []pageindex.Run) uint64 {
 	var n uint64
 	for _, r := range index {

@@ -11,133 +11,146 @@ import (
 	"runsc-recover/checkpoint/store/pagepool"
 )
 
-// catalog is what both stores know of their checkpoints and do alike with them:
-// which there are, what they take, and which memory serves the next exchange.
+// catalog is the part that both stores have in common: the published
+// checkpoints with the pages and the room that they take, and the memory that
+// is kept for the next staging.
 type catalog struct {
-	opts Options
-	pool *pagepool.Pool
-	// Publishing is done on aside, until Close.
-	thread *lowprio.Thread
+	opts   Options
+	pool   *pagepool.Pool
+	thread *lowprio.Thread // for publishing; compaction has another, so that neither waits
 
 	mu     sync.Mutex // guards all below
 	closed bool
 	last   checkpoint.Seq // highest number published, as far as is known
-	// indexes are those of the checkpoints that are published, whose pages are
-	// held, and bytes what they take beside them.
+	// indexes are those of the published checkpoints. Their pages are held.
 	indexes map[checkpoint.Seq][]pageindex.Run
-	bytes   map[checkpoint.Seq]int64
-	spare   spareMemory
+	// sizes are the bytes that each published checkpoint takes beside its pages.
+	sizes map[checkpoint.Seq]int64
+	spare spareMemory
 }
 
 func newCatalog(opts Options) catalog {
-	return catalog{opts: opts, indexes: make(map[checkpoint.Seq][]pageindex.Run), bytes: make(map[checkpoint.Seq]int64)}
+	return catalog{opts: opts, indexes: make(map[checkpoint.Seq][]pageindex.Run), sizes: make(map[checkpoint.Seq]int64)}
 }
 
-func (l *catalog) checkOpen() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.checkOpenLocked()
+func (c *catalog) checkOpen() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.checkOpenLocked()
 }
 
-func (l *catalog) checkOpenLocked() error {
-	if l.closed {
+func (c *catalog) checkOpenLocked() error {
+	if c.closed {
 		return checkpoint.ErrClosed
 	}
 	return nil
 }
 
-// exchange begins an exchange over the parent, if that is there.
-func (l *catalog) openFiles(parent checkpoint.Seq) (*stagingFiles, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.checkOpenLocked(); err != nil {
+// stage begins a checkpoint over the parent, if the parent is published. The
+// caller sets commit.
+func (c *catalog) stage(parent checkpoint.Seq) (*staging, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.checkOpenLocked(); err != nil {
 		return nil, err
 	}
-	x, err := newStagingFiles(&l.spare, l.opts.Compare)
+	index, ok := c.indexes[parent]
+	if !ok {
+		parent = 0
+	}
+	files, err := newStagingFiles(&c.spare, c.opts.Compare, parent == 0)
 	if err != nil {
 		return nil, err
 	}
-	if index, ok := l.indexes[parent]; ok {
-		x.parentSeq, x.parent = parent, index
-	}
-	l.pool.Use(x.parent)
-	return x, nil
+	return &staging{catalog: c, files: files, parent: parent, lease: c.pool.Lease(index)}, nil
 }
 
-// reuse keeps memory for the next exchange.
-func (l *catalog) reuse(used spareMemory) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed || l.spare.staged != nil {
-		used.close()
+// keepSpare keeps memory for the next staging, unless there is some.
+func (c *catalog) keepSpare(used spareMemory) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.spare.staged != nil {
+		used.discard()
 		return
 	}
-	l.spare = used
+	c.spare = used
 }
 
-// mayPublish refuses a manifest before anything is done for it: another's, or
-// one whose number doesn't rise.
-func (l *catalog) mayPublish(m checkpoint.Manifest) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.checkNextLocked(m.Seq); err != nil {
+// discardSpare gives back the memory that was kept for the next staging.
+func (c *catalog) discardSpare() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.checkOpenLocked(); err != nil {
 		return err
 	}
-	if err := l.opts.matches(m); err != nil {
+	c.spare.discard()
+	return nil
+}
+
+// checkManifest refuses a manifest before anything is written for it: that of
+// another container or version, or one whose number doesn't rise.
+func (c *catalog) checkManifest(m checkpoint.Manifest) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.checkNextLocked(m.Seq); err != nil {
+		return err
+	}
+	if err := c.opts.matches(m); err != nil {
 		return fmt.Errorf("complete the manifest: %w", err)
 	}
 	return nil
 }
 
-// checkNextLocked: numbers only rise.
-func (l *catalog) checkNextLocked(seq checkpoint.Seq) error {
-	if err := l.checkOpenLocked(); err != nil {
+// checkNextLocked refuses a number that doesn't rise.
+func (c *catalog) checkNextLocked(seq checkpoint.Seq) error {
+	if err := c.checkOpenLocked(); err != nil {
 		return err
 	}
-	if seq <= l.last {
-		return fmt.Errorf("publish checkpoint %d: %d was published before", seq, l.last)
+	if seq <= c.last {
+		return fmt.Errorf("publish checkpoint %d: %d was published before", seq, c.last)
 	}
 	return nil
 }
 
 // checkLimit refuses a checkpoint that alone is larger than the store may be.
-func (l *catalog) checkLimit(m checkpoint.Manifest, index []pageindex.Run) error {
-	bytes := beside(m) + l.pool.Bytes(index)
-	if l.opts.Limit > 0 && bytes > l.opts.Limit {
-		return fmt.Errorf("%w: %d MiB, the limit is %d MiB", checkpoint.ErrLimit, bytes>>20, l.opts.Limit>>20)
+func (c *catalog) checkLimit(m checkpoint.Manifest, index []pageindex.Run) error {
+	bytes := sizeBesidePages(m) + c.pool.Bytes(index)
+	if c.opts.Limit > 0 && bytes > c.opts.Limit {
+		return fmt.Errorf("%w: %d MiB, the limit is %d MiB", checkpoint.ErrLimit, bytes>>20, c.opts.Limit>>20)
 	}
 	return nil
 }
 
-// beside is what a checkpoint takes beside its pages.
-func beside(m checkpoint.Manifest) int64 { return m.Bytes() - m.Pages.Stored }
+// sizeBesidePages is the bytes that a checkpoint takes beside its pages.
+func sizeBesidePages(m checkpoint.Manifest) int64 { return m.Bytes() - m.Pages.Stored }
 
-// enterLocked notes a checkpoint that is published. It takes over the hold on
+// enterLocked enters a published checkpoint. The catalog takes over the hold on
 // its pages.
-func (l *catalog) enterLocked(m checkpoint.Manifest, index []pageindex.Run) {
-	l.last = m.Seq
-	l.indexes[m.Seq] = index
-	l.bytes[m.Seq] = beside(m)
+func (c *catalog) enterLocked(m checkpoint.Manifest, index []pageindex.Run) {
+	c.last = m.Seq
+	c.indexes[m.Seq] = index
+	c.sizes[m.Seq] = sizeBesidePages(m)
 }
 
-// forgetLocked gives back the pages of a checkpoint that is gone.
-func (l *catalog) forgetLocked(seq checkpoint.Seq) error {
-	err := l.pool.Release(l.indexes[seq])
-	delete(l.indexes, seq)
-	delete(l.bytes, seq)
-	l.pool.CompactSoon()
+// forgetLocked forgets a removed checkpoint and releases its pages. Errors are
+// those of Pool.Release.
+func (c *catalog) forgetLocked(seq checkpoint.Seq) error {
+	err := c.pool.Release(c.indexes[seq])
+	delete(c.indexes, seq)
+	delete(c.sizes, seq)
+	c.pool.CompactSoon()
 	return err
 }
 
 // Usage implements checkpoint.Store.
-func (l *catalog) Usage(context.Context) (checkpoint.Usage, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.checkOpenLocked(); err != nil {
+func (c *catalog) Usage(context.Context) (checkpoint.Usage, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.checkOpenLocked(); err != nil {
 		return checkpoint.Usage{}, err
 	}
-	u := l.pool.Usage()
-	for _, n := range l.bytes {
+	u := c.pool.Usage()
+	for _, n := range c.sizes {
 		u.Bytes, u.Live = u.Bytes+n, u.Live+n
 	}
 	return u, nil

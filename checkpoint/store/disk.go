@@ -8,16 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync/atomic"
-
-	"golang.org/x/sys/unix"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/store/diskfs"
 	"runsc-recover/checkpoint/store/frame"
-	"runsc-recover/checkpoint/store/lowprio"
-	"runsc-recover/checkpoint/store/pagepool"
 )
 
 // The names in a store's directory.
@@ -39,127 +34,14 @@ func parseDirName(name string) (checkpoint.Seq, bool) {
 // host's restart.
 type Disk struct {
 	catalog
-	fs     diskfs.FS
-	dir    string
-	lock   *os.File
-	codec  *frame.Codec
-	staged atomic.Int64 // numbers what is being written
+	fs       diskfs.FS
+	dir      string
+	lock     *os.File
+	codec    *frame.Codec
+	stagings atomic.Int64 // numbers directories and files being written
 }
 
 var _ checkpoint.Store = (*Disk)(nil)
-
-// OpenDisk opens the store in dir, made if it isn't there, and clears away
-// what a crash left. A directory that can be read but not written is opened
-// all the same: its Stage says ErrReadOnly. Errors: ErrInUse, ErrReadOnly,
-// ErrFull.
-func OpenDisk(dir string, opts Options) (*Disk, error) {
-	return openDisk(diskfs.Host{}, dir, opts)
-}
-
-func openDisk(fsys diskfs.FS, dir string, opts Options) (*Disk, error) {
-	if err := makeDir(fsys, dir); err != nil {
-		return nil, fmt.Errorf("open checkpoint store: %w", classify(err))
-	}
-	lock, err := lockDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open checkpoint store: %w", classify(err))
-	}
-	s := &Disk{catalog: newCatalog(opts), fs: fsys, dir: dir, lock: lock}
-	if s.codec, err = frame.NewCodec(); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("open checkpoint store: %w", err)
-	}
-	if err := s.recover(); err != nil {
-		lock.Close()
-		return nil, fmt.Errorf("open checkpoint store: %w", err)
-	}
-	s.thread = lowprio.New()
-	return s, nil
-}
-
-// makeDir makes the store's directory, to last, if it isn't there.
-func makeDir(fsys diskfs.FS, dir string) error {
-	if _, err := os.Lstat(dir); err == nil {
-		return nil
-	}
-	if err := fsys.MkdirAll(dir); err != nil {
-		return err
-	}
-	return fsys.SyncDir(filepath.Dir(dir))
-}
-
-// lockDir takes the store's lock, which goes with the file returned.
-func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockName)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	if errors.Is(err, unix.EROFS) {
-		f, err = os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW, 0)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if err == unix.EWOULDBLOCK {
-			return nil, ErrInUse
-		}
-		return nil, os.NewSyscallError("flock", err)
-	}
-	return f, nil
-}
-
-// recover clears leftovers away, finds the highest number used, and learns
-// which pages there are and which are referred to.
-func (s *Disk) recover() error {
-	entries, err := s.fs.ReadDir(s.dir)
-	if err != nil {
-		return fmt.Errorf("list the directory: %w", err)
-	}
-	for _, e := range entries {
-		if seq, ok := parseDirName(e.Name()); ok {
-			s.last = max(s.last, seq)
-			continue
-		}
-		if !strings.HasPrefix(e.Name(), stagingPrefix) && !strings.HasPrefix(e.Name(), removedPrefix) {
-			continue
-		}
-		err := s.fs.RemoveAll(s.path(e.Name()))
-		if err != nil && !errors.Is(classify(err), checkpoint.ErrReadOnly) {
-			return fmt.Errorf("clear away %s: %w", e.Name(), err)
-		}
-	}
-	if s.pool, err = pagepool.OpenDisk(s.fs, s.dir, s.nextStagingPath, s.codec); err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if seq, ok := parseDirName(e.Name()); ok {
-			s.bytes[seq] = s.measure(e.Name())
-			s.loadIndex(seq)
-		}
-	}
-	if err := s.pool.Trim(); err != nil && !errors.Is(classify(err), checkpoint.ErrReadOnly) {
-		s.pool.Close()
-		return fmt.Errorf("clear away pages: %w", err)
-	}
-	return nil
-}
-
-// loadIndex holds the pages of a published checkpoint. One whose index can't
-// be read holds none: Open says what is wrong with it.
-func (s *Disk) loadIndex(seq checkpoint.Seq) {
-	f, err := s.openFile(seq, string(checkpoint.FilePageIndex))
-	if err != nil {
-		return
-	}
-	defer f.Close()
-	index, err := readIndex(f)
-	if err != nil {
-		return
-	}
-	s.pool.Reserve(index)
-	s.indexes[seq] = index
-	s.pool.Hold(index)
-}
 
 func (s *Disk) path(elem ...string) string {
 	return filepath.Join(append([]string{s.dir}, elem...)...)
@@ -230,17 +112,25 @@ func (s *Disk) openFile(seq checkpoint.Seq, name string) (*os.File, error) {
 
 // Open implements checkpoint.Store.
 func (s *Disk) Open(ctx context.Context, seq checkpoint.Seq) (checkpoint.Image, error) {
+	img, err := s.openImage(ctx, seq)
+	if err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+func (s *Disk) openImage(ctx context.Context, seq checkpoint.Seq) (*image, error) {
 	if err := s.checkOpen(); err != nil {
 		return nil, err
 	}
-	img, err := s.openImage(ctx, seq)
+	img, err := s.loadImage(ctx, seq)
 	if err != nil {
 		return nil, fmt.Errorf("open checkpoint %d: %w", seq, err)
 	}
 	return img, nil
 }
 
-func (s *Disk) openImage(ctx context.Context, seq checkpoint.Seq) (*image, error) {
+func (s *Disk) loadImage(ctx context.Context, seq checkpoint.Seq) (*image, error) {
 	m, err := s.manifest(seq)
 	if err != nil {
 		return nil, err
@@ -255,15 +145,15 @@ func (s *Disk) openImage(ctx context.Context, seq checkpoint.Seq) (*image, error
 		return nil, err
 	}
 	s.mu.Lock()
-	index, held := s.indexes[seq]
-	img := newImage(m, fs, s.pool, index)
+	index, published := s.indexes[seq]
+	img := &image{manifest: m, files: fs, pool: s.pool, lease: s.pool.Lease(index)}
 	s.mu.Unlock()
 	if err := img.verify(ctx); err != nil {
 		return nil, err
 	}
-	if !held {
+	if !published {
 		img.Close()
-		return nil, s.notHeld(seq)
+		return nil, s.withoutIndex(seq)
 	}
 	if err := img.files.unpack(s.codec, m.Files, s.opts.maxBytes()); err != nil {
 		img.Close()
@@ -272,8 +162,9 @@ func (s *Disk) openImage(ctx context.Context, seq checkpoint.Seq) (*image, error
 	return img, nil
 }
 
-// notHeld says what is wrong with a checkpoint whose index isn't known.
-func (s *Disk) notHeld(seq checkpoint.Seq) error {
+// withoutIndex is the error of a checkpoint whose index isn't in the catalog:
+// ErrNotFound or ErrDamaged.
+func (s *Disk) withoutIndex(seq checkpoint.Seq) error {
 	if _, err := os.Lstat(s.path(dirName(seq))); errors.Is(err, fs.ErrNotExist) {
 		return checkpoint.ErrNotFound
 	}
@@ -282,12 +173,12 @@ func (s *Disk) notHeld(seq checkpoint.Seq) error {
 
 // Verify implements checkpoint.Store.
 func (s *Disk) Verify(ctx context.Context, seq checkpoint.Seq) error {
-	return verify(ctx, s, seq)
+	return verify(ctx, s.openImage, seq)
 }
 
 // Remove implements checkpoint.Store. Once the directory has its other name
 // the checkpoint is gone, whatever becomes of its files.
-func (s *Disk) Remove(ctx context.Context, seq checkpoint.Seq) error {
+func (s *Disk) Remove(_ context.Context, seq checkpoint.Seq) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.checkOpenLocked(); err != nil {
@@ -302,8 +193,8 @@ func (s *Disk) Remove(ctx context.Context, seq checkpoint.Seq) error {
 		err = s.fs.SyncDir(s.dir)
 	}
 	if err == nil {
-		// Not before: a crash may bring the name back. What can't be given back
-		// now is at the next open.
+		// Pages are released last: a crash before may bring the name back. Room
+		// that can't be given back now is given back at the next open.
 		_ = s.forgetLocked(seq)
 		err = s.fs.RemoveAll(removed)
 	}
@@ -311,6 +202,14 @@ func (s *Disk) Remove(ctx context.Context, seq checkpoint.Seq) error {
 		return fmt.Errorf("remove checkpoint %d: %w", seq, classify(err))
 	}
 	return nil
+}
+
+// Compact implements checkpoint.Store.
+func (s *Disk) Compact(ctx context.Context) error {
+	if err := s.discardSpare(); err != nil {
+		return err
+	}
+	return classify(s.pool.Compact(ctx))
 }
 
 // Close implements checkpoint.Store.
@@ -326,6 +225,6 @@ func (s *Disk) Close() error {
 	s.thread.End()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.spare.close()
+	s.spare.discard()
 	return s.lock.Close()
 }

@@ -26,7 +26,10 @@ func (s *Disk) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Sta
 		return nil, fmt.Errorf("stage a checkpoint: %w", classify(err))
 	}
 	var err error
-	if st.staging, err = s.stage(parent); err != nil {
+	if st.staging, err = s.stage(parent); err == nil {
+		err = st.openReceived()
+	}
+	if err != nil {
 		err = errors.Join(err, s.fs.RemoveAll(st.dir))
 		return nil, fmt.Errorf("stage a checkpoint: %w", classify(err))
 	}
@@ -35,11 +38,11 @@ func (s *Disk) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Sta
 }
 
 func (s *Disk) nextStagingPath() string {
-	return s.path(fmt.Sprint(stagingPrefix, s.staged.Add(1)))
+	return s.path(fmt.Sprint(stagingPrefix, s.stagings.Add(1)))
 }
 
-// diskStaging is a checkpoint being written, and a directory of its own for
-// what becomes of it.
+// diskStaging is a checkpoint being written, and the directory that becomes the
+// checkpoint's.
 type diskStaging struct {
 	*staging
 	store *Disk
@@ -57,6 +60,7 @@ func (st *diskStaging) create(name string) (*os.File, error) {
 }
 
 // commitToDisk writes the staging directory and gives it the checkpoint's name.
+// The manifest is written last: it has the hashes of the others.
 func (st *diskStaging) commitToDisk(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	var fs files
 	defer fs.close()
@@ -73,7 +77,8 @@ func (st *diskStaging) commitToDisk(ctx context.Context, m checkpoint.Manifest, 
 	return m, st.store.publish(st.dir, m, a.index)
 }
 
-// writeFiles writes all but the manifest, which it completes.
+// writeFiles writes all files but the manifest, which it completes. fs takes
+// the files.
 func (st *diskStaging) writeFiles(ctx context.Context, fs *files, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	var contents [len(fs)]int64
 	for i, name := range checkpoint.FileNames {
@@ -150,7 +155,7 @@ func (s *Disk) publish(dir string, m checkpoint.Manifest, index []pageindex.Run)
 		return err
 	}
 	if err := s.fs.SyncDir(s.dir); err != nil {
-		// Not known to last: take it back, so that nobody relies on it.
+		// The checkpoint isn't known to be durable: nobody may rely on it.
 		return errors.Join(err, s.fs.Rename(final, dir))
 	}
 	s.enterLocked(m, index)

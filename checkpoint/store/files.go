@@ -26,7 +26,7 @@ func (fs *files) get(name checkpoint.FileName) *os.File {
 	return nil
 }
 
-// set puts a file into its place, and closes the one that was there.
+// set puts a file into its place, and closes the file that was there.
 func (fs *files) set(name checkpoint.FileName, f *os.File) {
 	for i, n := range checkpoint.FileNames {
 		if n == name {
@@ -38,7 +38,7 @@ func (fs *files) set(name checkpoint.FileName, f *os.File) {
 	}
 }
 
-// close closes those that are open.
+// close closes the files that are open.
 func (fs *files) close() error {
 	var errs []error
 	for i, f := range fs {
@@ -64,7 +64,8 @@ func openFiles(open func(checkpoint.FileName) (*os.File, error)) (files, error) 
 	return fs, nil
 }
 
-// describe measures and hashes the files as they are now.
+// describe measures and hashes the files as they are now. Errors: ErrFull when
+// they are larger than maxBytes together, ctx's.
 func (fs *files) describe(ctx context.Context, maxBytes int64) ([]checkpoint.FileInfo, error) {
 	var infos []checkpoint.FileInfo
 	for i, name := range checkpoint.FileNames {
@@ -84,7 +85,7 @@ func (fs *files) describe(ctx context.Context, maxBytes int64) ([]checkpoint.Fil
 	return infos, nil
 }
 
-// verify compares the files with what the manifest says of them. Errors:
+// verify compares the files with their entries in the manifest. Errors:
 // ErrDamaged, ctx's.
 func (fs *files) verify(ctx context.Context, want []checkpoint.FileInfo) error {
 	for i, w := range want {
@@ -108,9 +109,9 @@ func (fs *files) verify(ctx context.Context, want []checkpoint.FileInfo) error {
 	return nil
 }
 
-// hash reads size bytes from the start of f, which keeps its position. The
-// sandbox may change the file meanwhile: what is read is what is hashed, and
-// never more than size.
+// hash hashes size bytes from the start of f, which keeps its position. The
+// sandbox may change the file meanwhile, which changes the hash and not the
+// number of bytes that are read.
 func hash(ctx context.Context, f *os.File, size int64) (uint64, error) {
 	h := xxhash.New()
 	buf := make([]byte, min(size, 1<<20))
@@ -131,11 +132,12 @@ func hash(ctx context.Context, f *os.File, size int64) (uint64, error) {
 	return h.Sum64(), nil
 }
 
-// isPacked says which of a checkpoint's files are packed on disk. The index is
-// small, and is read without a manifest.
+// isPacked reports whether a file of a checkpoint is packed on disk. The index
+// isn't: it is small, and is read without a manifest.
 func isPacked(name checkpoint.FileName) bool { return name != checkpoint.FilePageIndex }
 
-// unpack puts the contents of those files that are packed in their place.
+// unpack replaces packed files by files in memory with their contents. infos are
+// the manifest's and may be hostile. Errors: ErrDamaged.
 func (fs *files) unpack(c *frame.Codec, infos []checkpoint.FileInfo, maxBytes int64) error {
 	for i, info := range infos {
 		if !isPacked(info.Name) {
@@ -144,7 +146,7 @@ func (fs *files) unpack(c *frame.Codec, infos []checkpoint.FileInfo, maxBytes in
 		if info.Contents > maxBytes {
 			return fmt.Errorf("%w: %s holds %d bytes", checkpoint.ErrDamaged, info.Name, info.Contents)
 		}
-		f, err := c.UnpackFile(fs[i], info.Contents, info.Name)
+		f, err := c.UnpackFile(fs[i], info.Contents, string(info.Name))
 		if err != nil {
 			return err
 		}

@@ -22,7 +22,7 @@ import (
 const (
 	manifestName  = "manifest.json"
 	manifestMagic = "runsc-recover checkpoint"
-	// maxManifest bounds what is read of a manifest file.
+	// maxManifest bounds a manifest file.
 	maxManifest = 64 << 10
 )
 

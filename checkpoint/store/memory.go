@@ -15,12 +15,13 @@ import (
 	"runsc-recover/checkpoint/store/pagepool"
 )
 
-// Memory keeps checkpoints in memfds of this process. They survive the
-// sandbox's death and nothing else.
+// Memory keeps checkpoints in files in memory. They survive the sandbox's
+// death, and neither Close nor the end of this process.
 type Memory struct {
 	catalog
-	// held are the checkpoints that are published. The ledger's lock guards it.
-	held map[checkpoint.Seq]memoryCheckpoint
+	// published are the published checkpoints. It is guarded by the catalog's
+	// lock.
+	published map[checkpoint.Seq]memoryCheckpoint
 }
 
 type memoryCheckpoint struct {
@@ -30,9 +31,9 @@ type memoryCheckpoint struct {
 
 var _ checkpoint.Store = (*Memory)(nil)
 
-// NewMemory returns an empty store.
+// NewMemory returns an empty store. The caller closes it.
 func NewMemory(opts Options) *Memory {
-	s := &Memory{catalog: newCatalog(opts), held: make(map[checkpoint.Seq]memoryCheckpoint)}
+	s := &Memory{catalog: newCatalog(opts), published: make(map[checkpoint.Seq]memoryCheckpoint)}
 	s.pool = pagepool.NewMemory()
 	s.thread = lowprio.New()
 	return s
@@ -44,23 +45,21 @@ func (s *Memory) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.S
 		return nil, err
 	}
 	st, err := s.stage(parent)
+	if err == nil {
+		err = st.openReceived()
+	}
 	if err != nil {
 		return nil, classify(err)
 	}
-	st.commit = memoryStaging{st, s}.commitToMemory
+	st.commit = func(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
+		return s.commit(ctx, st, m, a, began)
+	}
 	return st, nil
 }
 
-// memoryStaging is a checkpoint being written to memfds, which are its own
-// until they are published.
-type memoryStaging struct {
-	*staging
-	store *Memory
-}
-
-// commitToMemory makes the staging's files the checkpoint's.
-func (st memoryStaging) commitToMemory(ctx context.Context, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
-	s := st.store
+// commit makes the files that a staging received those of a published
+// checkpoint.
+func (s *Memory) commit(ctx context.Context, st *staging, m checkpoint.Manifest, a *absorbed, began time.Time) (checkpoint.Manifest, error) {
 	index, err := memfile.New(string(checkpoint.FilePageIndex))
 	if err != nil {
 		return m, err
@@ -81,27 +80,35 @@ func (st memoryStaging) commitToMemory(ctx context.Context, m checkpoint.Manifes
 		return m, err
 	}
 	s.enterLocked(m, a.index)
-	s.held[m.Seq] = memoryCheckpoint{m, st.received}
+	s.published[m.Seq] = memoryCheckpoint{m, st.received}
 	st.received = files{}
 	return m, nil
 }
 
-// List implements checkpoint.Store.
-func (s *Memory) List(ctx context.Context) ([]checkpoint.Manifest, map[checkpoint.Seq]error, error) {
+// List implements checkpoint.Store. No manifest is bad.
+func (s *Memory) List(context.Context) ([]checkpoint.Manifest, map[checkpoint.Seq]error, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.checkOpenLocked(); err != nil {
 		return nil, nil, err
 	}
 	var out []checkpoint.Manifest
-	for _, seq := range slices.Sorted(maps.Keys(s.held)) {
-		out = append(out, copyManifest(s.held[seq].manifest))
+	for _, seq := range slices.Sorted(maps.Keys(s.published)) {
+		out = append(out, copyManifest(s.published[seq].manifest))
 	}
 	return out, nil, nil
 }
 
 // Open implements checkpoint.Store.
 func (s *Memory) Open(ctx context.Context, seq checkpoint.Seq) (checkpoint.Image, error) {
+	img, err := s.openImage(ctx, seq)
+	if err != nil {
+		return nil, err
+	}
+	return img, nil
+}
+
+func (s *Memory) openImage(ctx context.Context, seq checkpoint.Seq) (*image, error) {
 	img, err := s.reopen(seq)
 	if err == nil {
 		err = img.verify(ctx)
@@ -116,58 +123,50 @@ func (s *Memory) Open(ctx context.Context, seq checkpoint.Seq) (checkpoint.Image
 func (s *Memory) reopen(seq checkpoint.Seq) (*image, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, err := s.lookupLocked(seq)
+	found, err := s.lookupLocked(seq)
 	if err != nil {
 		return nil, err
 	}
 	fs, err := openFiles(func(name checkpoint.FileName) (*os.File, error) {
-		return memfile.Reopen(held.files.get(name))
+		return memfile.Reopen(found.files.get(name))
 	})
 	if err != nil {
 		return nil, err
 	}
-	return newImage(copyManifest(held.manifest), fs, s.pool, s.indexes[seq]), nil
+	return &image{manifest: copyManifest(found.manifest), files: fs, pool: s.pool, lease: s.pool.Lease(s.indexes[seq])}, nil
 }
 
 func (s *Memory) lookupLocked(seq checkpoint.Seq) (memoryCheckpoint, error) {
 	if err := s.checkOpenLocked(); err != nil {
 		return memoryCheckpoint{}, err
 	}
-	held, ok := s.held[seq]
+	found, ok := s.published[seq]
 	if !ok {
-		return held, checkpoint.ErrNotFound
+		return found, checkpoint.ErrNotFound
 	}
-	return held, nil
+	return found, nil
 }
 
 // Verify implements checkpoint.Store.
 func (s *Memory) Verify(ctx context.Context, seq checkpoint.Seq) error {
-	return verify(ctx, s, seq)
+	return verify(ctx, s.openImage, seq)
 }
 
 // Remove implements checkpoint.Store.
-func (s *Memory) Remove(ctx context.Context, seq checkpoint.Seq) error {
+func (s *Memory) Remove(_ context.Context, seq checkpoint.Seq) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	held, err := s.lookupLocked(seq)
+	found, err := s.lookupLocked(seq)
 	if err != nil {
 		return fmt.Errorf("remove checkpoint %d: %w", seq, err)
 	}
-	delete(s.held, seq)
-	return errors.Join(held.files.close(), s.forgetLocked(seq))
+	delete(s.published, seq)
+	return errors.Join(found.files.close(), s.forgetLocked(seq))
 }
 
-// Compact implements checkpoint.Store. Pages that nobody needs are given back
-// one by one already.
-func (s *Memory) Compact(context.Context) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.checkOpenLocked(); err != nil {
-		return err
-	}
-	s.spare.close()
-	return nil
-}
+// Compact implements checkpoint.Store. Unreferenced pages are given back one by
+// one already.
+func (s *Memory) Compact(context.Context) error { return s.discardSpare() }
 
 // Close implements checkpoint.Store. The checkpoints are gone with it.
 func (s *Memory) Close() error {
@@ -176,13 +175,14 @@ func (s *Memory) Close() error {
 	if s.closed {
 		return nil
 	}
+	s.closed = true
 	s.thread.End()
-	for seq, held := range s.held {
+	for seq, held := range s.published {
 		held.files.close()
-		s.pool.Release(s.indexes[seq])
+		_ = s.pool.Release(s.indexes[seq]) // the memory goes with the last descriptor
 	}
 	s.pool.Close()
-	s.spare.close()
-	s.held, s.closed = nil, true
+	s.spare.discard()
+	s.published = nil
 	return nil
 }

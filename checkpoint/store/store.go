@@ -1,46 +1,52 @@
-// Package store keeps checkpoints, in memory or on disk: it stages, publishes,
-// verifies, lists and removes them.
+// Package store keeps the checkpoints of one container, in memory or on disk: it
+// stages, publishes, verifies, lists and removes them.
 //
-// On disk, under the store's directory:
+// The package owns a store's directory and the files of checkpoints in it:
 //
 //	lock                     held with flock by the process that has the store open
 //	00000000000000000007/    checkpoint 7
 //	    manifest.json        see manifest.go
-//	    checkpoint.img       gVisor's kernel, packed (pack.go)
-//	    pages_meta.img       and memory metadata, packed
-//	    pages.idx            where its pages are, by address (package pageindex)
-//	pages-00000000000000000005   segment 5: pages of any checkpoints, see disk_segments.go
-//	.staging-1/              being written; removed at the next open if left over
-//	.removed-7/              being deleted; likewise
+//	    checkpoint.img       gVisor's kernel, a packed file (package frame)
+//	    pages_meta.img       and its memory metadata, likewise
+//	    pages.idx            addresses of the pages (package pageindex)
+//	pages-00000000000000000005   segment 5, the pool's (package pagepool)
+//	.staging-1               a directory or a segment being written; removed at
+//	                         the next open
+//	.removed-7/              a checkpoint being removed; likewise
+//
+// Pages belong to no checkpoint; the pool keeps a page for as long as an index
+// lists it. A segment is durable before an index that refers to it is published.
+// In memory a checkpoint is three memfds, which can be reopened through
+// /proc/self/fd. The README explains the design, with a figure.
 //
 // A checkpoint is published by fsync of its files, fsync of its directory,
-// rename and fsync of the store's directory, and removed by rename first, so
-// that a reader, or an open after a crash, never meets half of one. Files have
-// mode 0600, directories 0700: checkpoints hold a program's secrets.
+// rename and fsync of the store's directory, and removed by rename first: no
+// reader, and no open after a crash, meets half of one. Files have mode 0600,
+// directories 0700, since checkpoints hold a program's secrets.
 //
-// In memory, a checkpoint is three memfds, which can be reopened through
-// /proc/self/fd, and segments are memfds too.
+// The sandbox is hostile. It may hold the descriptors of staged files, and
+// write to them, for ever: pages and index are copied before they count, kernel
+// and metadata in memory are hashed, and Open finds a later change as damage.
+// A disk may hold anything: manifests, indexes, segments and frames are bounded
+// and validated when they are read.
 //
-// Pages belong to no checkpoint: an index refers to them by address, and they
-// stay for as long as one does (pool.go). A segment is complete, and has its
-// name, before an index that refers to it is published. Segments with little
-// left in them are rewritten (compaction.go).
+// It must not know the contents of the files, nor which checkpoints are worth
+// keeping.
 //
-// What goes to disk is compressed; pages in memory are not, since a copy may
-// wait for them. Publishing and compaction run at low priority (aside.go).
+// Locks, outermost first:
 //
-// The sandbox may still hold a descriptor of a staged file when it has been
-// published. What it writes into kernel or metadata in memory then is found as
-// damage by Open; all else are the store's own copies. Staging memory is handed
-// out again and again: memory never touched before takes many times as long to
-// write.
+//	reopen.Store.mu               while a store is opened or closed
+//	└─ catalog.mu                 checkpoints, indexes, spare memory; also while a
+//	   │                          checkpoint's directory is renamed or removed
+//	   └─ those of the pool       see package pagepool
 //
-// The package must not know what the files contain, nor which checkpoints are
-// worth keeping.
+// catalog.mu isn't held while files are read, copied, hashed or compressed.
+//
+// Goroutines: the thread of low priority on which checkpoints are published,
+// from open to Close (package lowprio), and those of the pool.
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -49,14 +55,15 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// ErrInUse: another process has the store open. It is wrapped.
+// ErrInUse: another process has the store open.
 var ErrInUse = errors.New("checkpoint store is in use by another process")
 
-// DefaultMaxBytes bounds a checkpoint where Options don't.
+// DefaultMaxBytes bounds a checkpoint when Options don't.
 const DefaultMaxBytes = 1 << 38
 
-// Options say whose checkpoints a store keeps. Checkpoints of others are
-// refused: at Publish as a caller's mistake, at Open with ErrVersion.
+// Options are the identity of the checkpoints that a store keeps, and its
+// bounds. Checkpoints of another identity are refused with ErrVersion, by
+// Publish and by Open.
 type Options struct {
 	GVisorVersion string
 	Arch          string
@@ -65,9 +72,10 @@ type Options struct {
 	// DefaultMaxBytes if 0. A larger one is ErrFull.
 	MaxBytes int64
 	// Limit bounds the store, if it isn't 0: a checkpoint that alone would take
-	// more is ErrLimit. Which others go for its sake is the caller's decision.
+	// more is ErrLimit. Removing others for its sake is the caller's decision.
 	Limit int64
-	// Compare makes Publish compare the checkpoint's pages with FileFull.
+	// Compare makes Publish compare the checkpoint's pages with FileFull, to
+	// find changes of memory that the sandbox missed.
 	Compare bool
 }
 
@@ -78,22 +86,22 @@ func (o Options) maxBytes() int64 {
 	return DefaultMaxBytes
 }
 
-// matches says in an error, which wraps ErrVersion, how m is another's.
+// matches compares a manifest with the identity. Errors: ErrVersion.
 func (o Options) matches(m checkpoint.Manifest) error {
-	for _, f := range []struct{ what, got, want string }{
+	for _, f := range []struct{ name, got, want string }{
 		{"gVisor version", m.GVisorVersion, o.GVisorVersion},
 		{"architecture", m.Arch, o.Arch},
 		{"container", m.ContainerID, o.ContainerID},
 	} {
 		if f.got != f.want {
-			return fmt.Errorf("%w: %s %q, not %q", checkpoint.ErrVersion, f.what, f.got, f.want)
+			return fmt.Errorf("%w: %s %q, not %q", checkpoint.ErrVersion, f.name, f.got, f.want)
 		}
 	}
 	return nil
 }
 
-// classify wraps an error of the operating system with the Store error that it
-// amounts to, if any.
+// classify wraps an error of the operating system with the Store error of the
+// same meaning, if any.
 func classify(err error) error {
 	switch {
 	case err == nil:
@@ -104,16 +112,4 @@ func classify(err error) error {
 		return fmt.Errorf("%w: %w", checkpoint.ErrReadOnly, err)
 	}
 	return err
-}
-
-// verify opens a checkpoint, reads its pages and keeps nothing of it.
-func verify(ctx context.Context, s checkpoint.Store, seq checkpoint.Seq) error {
-	img, err := s.Open(ctx, seq)
-	if err != nil {
-		return err
-	}
-	if err = img.(*image).verifyPages(ctx); err != nil {
-		err = fmt.Errorf("verify checkpoint %d: %w", seq, err)
-	}
-	return errors.Join(err, img.Close())
 }

@@ -24,7 +24,7 @@ func TestMemory(t *testing.T) {
 			return s
 		},
 		Damage: func(t *testing.T, s checkpoint.Store, seq checkpoint.Seq, name checkpoint.FileName, change func([]byte) []byte) {
-			held := s.(*Memory).held[seq]
+			held := s.(*Memory).published[seq]
 			damage(t, held.files.get(name), change)
 		},
 		DamagePage: func(t *testing.T, s checkpoint.Store, seq checkpoint.Seq, page uint64, change func([]byte)) {

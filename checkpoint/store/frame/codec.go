@@ -1,10 +1,11 @@
-// Package frame compresses data in frames with zstd, each by itself, so that
-// any of them can be read without the others.
+// Package frame compresses data in frames with zstd, each frame by itself, so
+// that one can be read without the others; and it has the format of a file
+// that is a sequence of frames.
 //
-// Frames are read from disks that may hold anything: decompressing never gives
-// more than the room for the frame, and neither time nor memory depend on more
-// than its size. It must not know whose data it is. The package has no locks
-// and starts no goroutines.
+// Frames are read from disks that may hold anything: decompression never writes
+// more than the room for the frame, and takes no more memory than a few frames.
+// The package must not know whose data it compresses. It has no locks and
+// starts no goroutines.
 package frame
 
 import (
@@ -15,7 +16,7 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Size is the most that a frame holds, before it is compressed.
+// Size is the most bytes that a frame holds, before compression.
 const Size = 64 << 10
 
 // Codec compresses frames. It is safe for concurrent use.
@@ -24,13 +25,14 @@ type Codec struct {
 	dec *zstd.Decoder
 }
 
+// NewCodec returns a codec for frames of at most Size bytes.
 func NewCodec() (*Codec, error) {
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1),
 		zstd.WithWindowSize(Size), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		return nil, fmt.Errorf("make a compressor: %w", err)
 	}
-	// What comes out never exceeds the room given for it, whatever goes in.
+	// The limits hold for any input: no output exceeds the room given for it.
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxMemory(Size),
 		zstd.WithDecodeAllCapLimit(true), zstd.WithDecoderLowmem(true))
 	if err != nil {
@@ -39,8 +41,9 @@ func NewCodec() (*Codec, error) {
 	return &Codec{enc, dec}, nil
 }
 
-// Pack returns what is stored for a frame: the frame itself where compressing
-// it gains nothing. It may use the memory of dst.
+// Pack returns the stored form of a frame: compressed, or the frame itself
+// where compression gains nothing, so never longer than the frame. The result
+// may use the memory of dst, and none of frame's.
 func (c *Codec) Pack(dst, frame []byte) []byte {
 	if dst = c.enc.EncodeAll(frame, dst[:0]); len(dst) < len(frame) {
 		return dst
@@ -48,7 +51,9 @@ func (c *Codec) Pack(dst, frame []byte) []byte {
 	return append(dst[:0], frame...)
 }
 
-// Unpack is the inverse of pack: it fills frame. Errors: ErrDamaged.
+// Unpack is the inverse of Pack: it fills frame, whose length says how many
+// bytes the frame holds. Errors: ErrDamaged when stored isn't a frame of that
+// length; frame may be overwritten in part then.
 func (c *Codec) Unpack(frame, stored []byte) error {
 	if len(stored) == len(frame) {
 		copy(frame, stored)

@@ -1,6 +1,9 @@
-// Package imagedir reads an ordinary gVisor image in a directory as a checkpoint.
+// Package imagedir reads an ordinary gVisor image in a directory as a
+// checkpoint.
 //
-// It must not know stores: such an image has no manifest and no hashes.
+// It must not know stores: such an image has no manifest and no hashes, and only
+// the operator who names the directory vouches for it. The package has no locks
+// and starts no goroutines.
 package imagedir
 
 import (
@@ -15,8 +18,7 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// imageDir is an ordinary gVisor image in a directory, as SaveImage writes it.
-// It has no manifest: nothing vouches for it but the operator who names it.
+// imageDir implements checkpoint.Image.
 type imageDir struct {
 	files map[checkpoint.FileName]*os.File
 	pages pagesFile
@@ -30,8 +32,8 @@ type pagesFile struct {
 
 func (f pagesFile) Size() int64 { return f.size }
 
-// ReadPages implements checkpoint.PageReader. There is nothing to verify pages
-// by.
+// ReadPages implements checkpoint.PageReader. Pages aren't verified: their
+// hashes are those of the file as it is.
 func (f pagesFile) ReadPages(b []byte, first uint64, sums []uint64) error {
 	b = b[:len(sums)*pageindex.PageSize]
 	if _, err := f.ReadAt(b, int64(first*pageindex.PageSize)); err != nil {
@@ -43,6 +45,9 @@ func (f pagesFile) ReadPages(b []byte, first uint64, sums []uint64) error {
 	return nil
 }
 
+// Open opens the files of an image for reading. Its manifest is empty, and it is
+// safe for concurrent use but for Close. The caller closes the image. Errors:
+// the operating system's.
 func Open(dir string) (checkpoint.Image, error) {
 	img := &imageDir{files: make(map[checkpoint.FileName]*os.File)}
 	for _, name := range []checkpoint.FileName{checkpoint.FileKernel, checkpoint.FilePagesMeta, checkpoint.FilePages} {

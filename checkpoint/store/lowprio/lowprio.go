@@ -1,7 +1,8 @@
-// Package lowprio is a thread whose work yields to the program's.
+// Package lowprio runs functions on an OS thread whose priority yields to that
+// of the program.
 //
-// It must not know the work. It has no locks; each Thread is a goroutine, until
-// End.
+// It must not know the functions. The package has no locks. Each Thread is a
+// goroutine, locked to its OS thread, until End.
 package lowprio
 
 import (
@@ -11,26 +12,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// nice is the priority of what is done beside the program: low, but not
-// so low that a program that never rests keeps a checkpoint from being kept.
+// nice is the priority: low, but not so low that a program that never rests
+// keeps its checkpoints from being published.
 const nice = 5
 
-// aside is a thread that yields to the program's. It lasts as long as the
-// store, and doesn't end then either: processes may have been started on it
-// before it was ours, with a parent-death signal.
+// Thread is a thread of low priority. The OS thread outlives it: processes may
+// have been started on that thread before, with a parent-death signal.
 type Thread struct {
 	calls chan func()
 	ended chan struct{}
 	once  sync.Once
 }
 
+// New starts a thread. The caller ends it.
 func New() *Thread {
-	a := &Thread{calls: make(chan func()), ended: make(chan struct{})}
-	go a.serve()
-	return a
+	t := &Thread{calls: make(chan func()), ended: make(chan struct{})}
+	go t.serve()
+	return t
 }
 
-func (a *Thread) serve() {
+func (t *Thread) serve() {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	// Where the priority can't be set, the thread merely doesn't yield, and
@@ -42,24 +43,27 @@ func (a *Thread) serve() {
 	}
 	for {
 		select {
-		case f := <-a.calls:
+		case f := <-t.calls:
 			f()
-		case <-a.ended:
+		case <-t.ended:
 			return
 		}
 	}
 }
 
-// Do runs f on the thread, or on the caller's when that has been let go.
-func (a *Thread) Do(f func()) {
+// Do runs f on the thread, after the functions of earlier calls, and returns
+// when f has. After End f runs on the caller's thread. It is safe for
+// concurrent use.
+func (t *Thread) Do(f func()) {
 	done := make(chan struct{})
 	select {
-	case a.calls <- func() { defer close(done); f() }:
+	case t.calls <- func() { defer close(done); f() }:
 		<-done
-	case <-a.ended:
+	case <-t.ended:
 		f()
 	}
 }
 
-// End lets the thread go once it has nothing to do.
-func (a *Thread) End() { a.once.Do(func() { close(a.ended) }) }
+// End ends the thread once a function that it runs has returned. It doesn't
+// wait for that, and a second call does nothing.
+func (t *Thread) End() { t.once.Do(func() { close(t.ended) }) }

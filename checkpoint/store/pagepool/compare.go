@@ -10,10 +10,14 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// Compare reads all pages of an index and compares them with a file. Errors:
-// ErrMissed, ctx's.
+// Compare compares all pages of an index, as a copy would be given them later,
+// with the contents of a file. Errors: ErrMissed when they differ, ErrDamaged,
+// ctx's.
+//
+// Preconditions: the index is held.
 func (p *Pool) Compare(ctx context.Context, index []pageindex.Run, full *os.File) error {
-	// What a copy will be given later is what is in the files then.
+	// A copy is given its pages from the files, so the next reader must not be
+	// served from the cache.
 	defer p.cache.clear()
 	pages := newPageReader(p, index)
 	if stat, err := full.Stat(); err != nil || stat.Size() != pages.Size() {
@@ -38,7 +42,8 @@ func (p *Pool) Compare(ctx context.Context, index []pageindex.Run, full *os.File
 	return nil
 }
 
-// differences names the pages that differ, the first few of them.
+// differences lists the first few pages that differ. The first page of both is
+// page first.
 func differences(got, want []byte, first int64) []int64 {
 	var out []int64
 	for at := 0; at < len(got) && len(out) < 16; at += pageSize {

@@ -9,23 +9,44 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// extent says where the pages from an address on are.
+// extent is a run of addresses whose pages follow each other in a segment.
 type extent struct {
 	address, pages uint64
 	seg            *segment
-	at             uint64 // page of seg
+	at             uint64 // the first one's number in seg
 }
 
-// missing returns the parts of a run of addresses that aren't in places.
-func missing(places []extent, r pageindex.Run) []extent {
-	i, _ := slices.BinarySearchFunc(places, r.Page, func(pl extent, a uint64) int { return cmp.Compare(pl.address+pl.pages, a+1) })
+// end is the address after the last.
+func (e extent) end() uint64 { return e.address + e.pages }
+
+// extentTable finds pages by address. Its extents are in ascending order.
+type extentTable []extent
+
+// add enters the pages of a segment, but for those at addresses that are in the
+// table already.
+func (t *extentTable) add(s *segment, addresses []pageindex.Run) {
+	at, known := uint64(0), *t
+	for _, r := range addresses {
+		for _, e := range known.missing(r) {
+			e.seg, e.at = s, at+e.address-r.Page
+			*t = append(*t, e)
+		}
+		at += r.Pages
+	}
+	slices.SortFunc(*t, func(a, b extent) int { return cmp.Compare(a.address, b.address) })
+}
+
+// missing returns the parts of a run of addresses that aren't in the table, as
+// extents without a segment.
+func (t extentTable) missing(r pageindex.Run) []extent {
+	i, _ := slices.BinarySearchFunc(t, r.Page, func(e extent, address uint64) int { return cmp.Compare(e.end(), address+1) })
 	var out []extent
 	address := r.Page
-	for ; address < r.End() && i < len(places) && places[i].address < r.End(); i++ {
-		if places[i].address > address {
-			out = append(out, extent{address: address, pages: places[i].address - address})
+	for ; address < r.End() && i < len(t) && t[i].address < r.End(); i++ {
+		if t[i].address > address {
+			out = append(out, extent{address: address, pages: t[i].address - address})
 		}
-		address = places[i].address + places[i].pages
+		address = t[i].end()
 	}
 	if address < r.End() {
 		out = append(out, extent{address: address, pages: r.End() - address})
@@ -33,45 +54,28 @@ func missing(places []extent, r pageindex.Run) []extent {
 	return out
 }
 
-// adoptLocked makes a segment's pages known, but for those that are elsewhere
-// already.
-func (p *Pool) adoptLocked(s *segment, addresses []pageindex.Run) {
-	p.segments = append(p.segments, s)
-	p.lastID = max(p.lastID, s.id)
-	at, known := uint64(0), p.extents
-	for _, r := range addresses {
-		p.next = max(p.next, r.End())
-		for _, pl := range missing(known, r) {
-			pl.seg, pl.at = s, at+pl.address-r.Page
-			p.extents = append(p.extents, pl)
-		}
-		at += r.Pages
-	}
-	p.sortLocked()
-}
-
-func (p *Pool) sortLocked() {
-	slices.SortFunc(p.extents, func(a, b extent) int { return cmp.Compare(a.address, b.address) })
-}
-
-// eachLocked calls f for the places of a run of addresses, in order. It
-// returns an error when some aren't there.
-func (p *Pool) eachLocked(r pageindex.Run, f func(extent) error) error {
-	i, exact := slices.BinarySearchFunc(p.extents, r.Page, func(pl extent, a uint64) int { return cmp.Compare(pl.address, a) })
+// each calls f for the extents of a run of addresses, in order, until f returns
+// an error. Errors: ErrDamaged at an address that isn't in the table, f's.
+func (t extentTable) each(r pageindex.Run, f func(extent) error) error {
+	i, exact := slices.BinarySearchFunc(t, r.Page, func(e extent, address uint64) int { return cmp.Compare(e.address, address) })
 	if !exact {
 		i--
 	}
 	for address := r.Page; address < r.End(); i++ {
-		if i < 0 || i >= len(p.extents) || address < p.extents[i].address || address >= p.extents[i].address+p.extents[i].pages {
+		if i < 0 || i >= len(t) || address < t[i].address || address >= t[i].end() {
 			return fmt.Errorf("%w: page %d isn't in the store", checkpoint.ErrDamaged, address)
 		}
-		pl := p.extents[i]
-		skip := address - pl.address
-		n := min(pl.pages-skip, r.End()-address)
-		if err := f(extent{address, n, pl.seg, pl.at + skip}); err != nil {
+		skip := address - t[i].address
+		n := min(t[i].pages-skip, r.End()-address)
+		if err := f(extent{address, n, t[i].seg, t[i].at + skip}); err != nil {
 			return err
 		}
 		address += n
 	}
 	return nil
+}
+
+// dropRemoved drops the extents of removed segments.
+func (t *extentTable) dropRemoved() {
+	*t = slices.DeleteFunc(*t, func(e extent) bool { return e.seg.removed })
 }

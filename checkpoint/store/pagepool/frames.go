@@ -17,22 +17,28 @@ const (
 	framePages = frameBytes / pageSize
 )
 
-// frames finds the pages of a segment that lie in frames.
+// frames finds the pages of a segment that are compressed in frames. It is
+// immutable.
 type frames struct {
 	codec *frame.Codec
 	cache *frameCache
-	ends  []int64 // of the frames, in the file
+	ends  []int64 // offset of each frame's end in the file
 }
 
-// load reads a frame into b, which has its size, and compares its pages with
-// their hashes. Errors: ErrDamaged.
-func (fs *frames) load(f *os.File, frame uint64, b []byte, sums []uint64) error {
-	start := int64(0)
-	if frame > 0 {
-		start = fs.ends[frame-1]
+// span is the place of a frame in the file.
+func (fs *frames) span(number uint64) (at, size int64) {
+	if number > 0 {
+		at = fs.ends[number-1]
 	}
-	stored := make([]byte, fs.ends[frame]-start)
-	if _, err := f.ReadAt(stored, start); err != nil {
+	return at, fs.ends[number] - at
+}
+
+// load reads a frame into b, which has the size of its pages, and compares them
+// with their hashes. Errors: ErrDamaged.
+func (fs *frames) load(f *os.File, number uint64, b []byte, sums []uint64) error {
+	at, size := fs.span(number)
+	stored := make([]byte, size)
+	if _, err := f.ReadAt(stored, at); err != nil {
 		return fmt.Errorf("%w: read a frame: %w", checkpoint.ErrDamaged, err)
 	}
 	if err := fs.codec.Unpack(b, stored); err != nil {
@@ -40,37 +46,38 @@ func (fs *frames) load(f *os.File, frame uint64, b []byte, sums []uint64) error 
 	}
 	for i, sum := range sums {
 		if xxhash.Sum64(b[i*pageSize:(i+1)*pageSize]) != sum {
-			return fmt.Errorf("%w: page %d has another hash", checkpoint.ErrDamaged, frame*framePages+uint64(i))
+			return fmt.Errorf("%w: page %d has another hash", checkpoint.ErrDamaged, number*framePages+uint64(i))
 		}
 	}
 	return nil
 }
 
-// cachedFrames bounds a frameCache: 1 MiB.
+// cachedFrames bounds a frameCache to 1 MiB.
 const cachedFrames = 16
 
 // frameCache keeps the frames last read in part, for the reader that comes for
-// the rest of them.
+// the rest of them. It is safe for concurrent use.
 type frameCache struct {
-	mu    sync.Mutex
+	mu    sync.Mutex // guards all below
 	slots [cachedFrames]cachedFrame
 	clock uint64
 }
 
 type cachedFrame struct {
-	seg   *segment // nil for none
-	frame uint64
-	data  []byte
-	used  uint64
+	seg    *segment // nil: the slot is empty
+	number uint64
+	data   []byte
+	used   uint64 // clock at the last use
 }
 
-// get fills b with what is from byte skip of a frame on, if it is there.
-func (c *frameCache) get(b []byte, seg *segment, frame, skip uint64) bool {
+// get fills b with the contents of a frame, from byte skip on, and reports
+// whether the frame is cached.
+func (c *frameCache) get(b []byte, seg *segment, number, skip uint64) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock++
 	for i := range c.slots {
-		if s := &c.slots[i]; s.seg == seg && s.frame == frame {
+		if s := &c.slots[i]; s.seg == seg && s.number == number {
 			s.used = c.clock
 			copy(b, s.data[skip:])
 			return true
@@ -79,8 +86,9 @@ func (c *frameCache) get(b []byte, seg *segment, frame, skip uint64) bool {
 	return false
 }
 
-// put takes ownership of data.
-func (c *frameCache) put(seg *segment, frame uint64, data []byte) {
+// put caches a frame in place of the one unused for longest. It takes ownership
+// of data.
+func (c *frameCache) put(seg *segment, number uint64, data []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.clock++
@@ -90,17 +98,17 @@ func (c *frameCache) put(seg *segment, frame uint64, data []byte) {
 			oldest = &c.slots[i]
 		}
 	}
-	*oldest = cachedFrame{seg, frame, data, c.clock}
+	*oldest = cachedFrame{seg, number, data, c.clock}
 }
 
-// clear lets go of all frames.
+// clear drops all frames.
 func (c *frameCache) clear() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	clear(c.slots[:])
 }
 
-// forget lets go of a segment's frames.
+// forget drops a segment's frames.
 func (c *frameCache) forget(seg *segment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -6,16 +6,16 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// Segment is a segment as inspection sees it.
+// Segment describes a segment to tests and to diagnosis.
 type Segment struct {
 	ID    uint64
-	Pages int   // that it holds
-	Live  int   // of these, those that are referred to
+	Pages int   // all pages of the segment
+	Live  int   // of these, referenced ones
 	Taken int64 // bytes of the file system or of memory
-	Stuck bool  // it couldn't be rewritten
+	Stuck bool  // compaction couldn't read the segment
 }
 
-// Segments lists the segments.
+// Segments describes all segments.
 func (p *Pool) Segments() []Segment {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -26,19 +26,16 @@ func (p *Pool) Segments() []Segment {
 	return all
 }
 
-// Stored returns the bytes that are stored for the page at an address: the
-// page's own, or its frame's. The file is the pool's.
+// Stored locates the stored bytes of the page at an address, for tests that
+// damage them: the page's own, or those of its frame. The pool keeps ownership
+// of the file. Errors: ErrDamaged when the page is missing.
 func (p *Pool) Stored(address uint64) (f *os.File, at, size int64, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	err = p.eachLocked(pageindex.Run{Page: address, Pages: 1}, func(pl extent) error {
-		f, at, size = pl.seg.f, int64(pl.at*pageSize), pageSize
-		if fs := pl.seg.frames; fs != nil {
-			frame := pl.at / framePages
-			if at = 0; frame > 0 {
-				at = fs.ends[frame-1]
-			}
-			size = fs.ends[frame] - at
+	err = p.extents.each(pageindex.Run{Page: address, Pages: 1}, func(e extent) error {
+		f, at, size = e.seg.f, int64(e.at*pageSize), pageSize
+		if fs := e.seg.frames; fs != nil {
+			at, size = fs.span(e.at / framePages)
 		}
 		return nil
 	})

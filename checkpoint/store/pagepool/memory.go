@@ -7,10 +7,11 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// NewMemory returns an empty pool of segments in memory.
+// NewMemory returns an empty pool in memory. Pages aren't compressed there: a
+// copy may be waiting for them. The caller closes the pool.
 func NewMemory() *Pool { return newPool(memoryBacking{}, nil) }
 
-// memoryBacking keeps segments in memfds.
+// memoryBacking keeps each segment in a memfd, which is gone when it is closed.
 type memoryBacking struct{}
 
 func (memoryBacking) create() (*os.File, error) { return memfile.New("pages") }
@@ -20,6 +21,6 @@ func (memoryBacking) write(f *os.File, b []byte, at int64) error {
 	return err
 }
 
-func (memoryBacking) keep(*segment, []pageindex.Run) error { return nil }
+func (memoryBacking) commit(*segment, []pageindex.Run) error { return nil }
 
 func (memoryBacking) remove(*segment) error { return nil }

@@ -1,6 +1,36 @@
-// Package pagepool keeps the pages that checkpoints share, in segments.
+// Package pagepool keeps the pages that the checkpoints of a store share.
 //
-// It must not know checkpoints or their manifests.
+// The package owns the pages, their references and the files they lie in. Each
+// page has an address, which is never used twice. An index (package pageindex)
+// lists pages by address; a page stays for as long as an index that is held
+// lists it. Pages lie in segments, files of up to 64 MiB. An unreferenced page
+// becomes a hole in its segment, and compaction rewrites segments that are
+// mostly holes, so the place of a page changes and its address doesn't. The
+// README of checkpoint/store has a figure.
+//
+// A pool on disk compresses pages in frames and finds them again at the next
+// open; a pool in memory does neither.
+//
+// It must not know checkpoints: neither their numbers and manifests, nor which
+// of them are worth keeping.
+//
+// Segments may hold anything when they are read: each page is compared with the
+// hash that was taken when the page came into the pool, and the tables of a
+// segment are bounded and validated.
+//
+// Locks, outermost first; a caller may hold locks of its own around all of
+// them:
+//
+//	Pool.compacting        one compaction at a time
+//	└─ Pool.mu             lists and references; for reading while pages are read
+//	   └─ frameCache.mu    decompressed frames
+//	compactor.mu           state of the background compaction; no lock is taken
+//	                       while it is held
+//
+// Goroutines: the thread of low priority on which compaction writes, from New
+// to Close (package lowprio); and the background compaction, which CompactSoon
+// starts, which ends when nothing is worth compacting, and for which Close
+// waits.
 package pagepool
 
 import (
@@ -17,120 +47,140 @@ import (
 	"runsc-recover/checkpoint/store/lowprio"
 )
 
-// Pool keeps the pages of all checkpoints of a store, by addresses that are
-// never used twice. An index refers to pages by address; a page stays as long
-// as an index that is held refers to it. Where a page is can change: segments
-// that are mostly holes are rewritten into one.
+// Pool is a pool of pages. It is safe for concurrent use.
 type Pool struct {
-	files backing
-	codec *frame.Codec // nil: pages aren't compressed
-	cache frameCache
-	// compacting is held while segments are rewritten, on aside; before mu.
+	backing backing
+	codec   *frame.Codec // nil: pages aren't compressed
+	cache   frameCache
+	// compacting is held while segments are rewritten, which writes on thread.
 	compacting sync.Mutex
 	compactor  *compactor
 	thread     *lowprio.Thread
 
-	mu sync.RWMutex // for reading also while segments are read
-	// The following are guarded by mu.
-
-	next     uint64 // lowest address never used
-	lastID   uint64
+	mu       sync.RWMutex // guards all below; read-locked while segments are read
+	next     uint64       // lowest address never used
+	lastID   uint64       // highest id of a segment ever used
 	segments []*segment
-	extents  []extent // ascending
-	users    int      // images and stagings that are open
+	extents  extentTable
+	leases   int // not yet released
 	closed   bool
 }
 
-// backing is where segments are kept.
+// backing is the medium of segments.
 type backing interface {
 	// create returns an empty file that nobody else sees.
 	create() (*os.File, error)
 	// write writes to such a file.
 	write(f *os.File, b []byte, at int64) error
-	// keep makes a complete segment last, under its id. addresses are those of
-	// its pages, in their order.
-	keep(s *segment, addresses []pageindex.Run) error
-	// remove deletes a segment, kept or not. Its file stays open.
+	// commit makes a complete segment durable under its id. The addresses are
+	// those of its pages, in their order.
+	commit(s *segment, addresses []pageindex.Run) error
+	// remove deletes a segment, committed or not. Its file stays open.
 	remove(s *segment) error
 }
 
-func newPool(files backing, c *frame.Codec) *Pool {
-	p := &Pool{files: files, codec: c, thread: lowprio.New()}
+func newPool(b backing, c *frame.Codec) *Pool {
+	p := &Pool{backing: b, codec: c, thread: lowprio.New()}
 	p.compactor = newCompactor(p)
 	return p
 }
 
-// Add keeps pages of a file, from its first on, and returns their addresses,
-// which are held until release, and what they take. copied is told of those
-// that it has read for the last time.
-func (p *Pool) Add(ctx context.Context, from *os.File, pages uint64, copied func(at, pages uint64)) (added []pageindex.Run, stored int64, err error) {
-	if pages == 0 {
-		return nil, 0, nil
-	}
+// Add copies the first pages of a file into the pool. It returns their
+// addresses, which follow each other and are held until Release, and how many
+// bytes the pages take. The hash of a page is that of the copy, whatever
+// becomes of the file meanwhile. copied is told of pages that won't be read
+// again, which it may discard. After an error nothing was added. Errors: the
+// operating system's, ctx's.
+func (p *Pool) Add(ctx context.Context, from *os.File, pages uint64, copied func(at, pages uint64)) (added pageindex.Run, stored int64, err error) {
 	p.mu.Lock()
-	added = []pageindex.Run{{Page: p.next, Pages: pages}}
+	added = pageindex.Run{Page: p.next, Pages: pages}
 	p.next += pages
 	p.mu.Unlock()
 	for at := uint64(0); at < pages; at += segmentPages {
-		run := pageindex.Run{Page: added[0].Page + at, Pages: min(segmentPages, pages-at)}
+		run := pageindex.Run{Page: added.Page + at, Pages: min(segmentPages, pages-at)}
 		s, err := p.newSegment([]pageindex.Run{run}, func(w *segmentWriter) error { return w.copy(ctx, from, at, run.Pages, copied) })
 		if err != nil {
-			return nil, 0, errors.Join(err, p.Release([]pageindex.Run{{Page: added[0].Page, Pages: at}}))
+			return pageindex.Run{}, 0, errors.Join(err, p.Release([]pageindex.Run{{Page: added.Page, Pages: at}}))
 		}
 		stored += s.bytes
-		s.ref(0, run.Pages, true, nil)
+		s.hold(0, run.Pages)
 		p.adopt(s, []pageindex.Run{run})
 	}
 	return added, stored, nil
 }
 
-// adopt makes the pages of a segment known that was kept before. Nobody holds
-// them yet.
+// adopt takes a segment that was committed before into the lists.
 func (p *Pool) adopt(s *segment, addresses []pageindex.Run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.adoptLocked(s, addresses)
 }
 
-// Reserve notes that the addresses of an index are spoken for.
+func (p *Pool) adoptLocked(s *segment, addresses []pageindex.Run) {
+	p.segments = append(p.segments, s)
+	p.lastID = max(p.lastID, s.id)
+	p.next = max(p.next, end(addresses))
+	p.extents.add(s, addresses)
+}
+
+// Reserve makes sure that the addresses of an index are never used for other
+// pages, though the pages be missing.
 func (p *Pool) Reserve(index []pageindex.Run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, r := range index {
-		p.next = max(p.next, r.End())
-	}
+	p.next = max(p.next, end(index))
 }
 
-// skipID notes that a segment's id is spoken for.
-func (p *Pool) skipID(id uint64) {
+// end is the address after the highest of an index.
+func end(index []pageindex.Run) uint64 {
+	var end uint64
+	for _, r := range index {
+		end = max(end, r.End())
+	}
+	return end
+}
+
+// reserveID makes sure that an id is never used for another segment.
+func (p *Pool) reserveID(id uint64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lastID = max(p.lastID, id)
 }
 
-// Hold keeps the pages of an index until release. Pages that aren't there are
-// passed over: verify finds them.
+// Hold adds a reference to each page of an index. Missing pages are passed
+// over: Verify and Lease.Complete report them.
 func (p *Pool) Hold(index []pageindex.Run) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.holdLocked(index)
+}
+
+func (p *Pool) holdLocked(index []pageindex.Run) {
 	for _, r := range index {
-		_ = p.eachLocked(r, func(pl extent) error {
-			pl.seg.ref(pl.at, pl.pages, true, nil)
+		_ = p.extents.each(r, func(e extent) error {
+			e.seg.hold(e.at, e.pages)
 			return nil
 		})
 	}
 }
 
-// Release undoes a hold and gives back what nobody refers to any more.
+// Release undoes one Hold of the same index, or the hold of Add, and discards
+// the pages without references. An error says that their room couldn't be given
+// back now; the pages are released all the same, and the next open, or
+// compaction, tries again.
 func (p *Pool) Release(index []pageindex.Run) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.releaseLocked(index)
+}
+
+func (p *Pool) releaseLocked(index []pageindex.Run) error {
 	var firstErr error
 	for _, r := range index {
-		_ = p.eachLocked(r, func(pl extent) error {
-			pl.seg.ref(pl.at, pl.pages, false, func(at, pages uint64) {
-				if pl.seg.live > 0 && !pl.seg.moving {
-					firstErr = cmp.Or(firstErr, pl.seg.punch(at, pages))
+		_ = p.extents.each(r, func(e extent) error {
+			e.seg.release(e.at, e.pages, func(at, pages uint64) {
+				if e.seg.live > 0 && !e.seg.moving {
+					firstErr = cmp.Or(firstErr, e.seg.punch(at, pages))
 				}
 			})
 			return nil
@@ -139,32 +189,38 @@ func (p *Pool) Release(index []pageindex.Run) error {
 	return cmp.Or(firstErr, p.sweepLocked())
 }
 
-// sweepLocked removes the segments without a page that is referred to.
+// sweepLocked removes the segments without a referenced page.
 func (p *Pool) sweepLocked() error {
 	var firstErr error
-	p.segments = slices.DeleteFunc(p.segments, func(s *segment) bool {
-		if s.live > 0 {
-			return false
+	for _, s := range p.segments {
+		if s.live == 0 {
+			firstErr = cmp.Or(firstErr, p.removeLocked(s))
 		}
-		firstErr = cmp.Or(firstErr, p.removeLocked(s))
-		return true
-	})
-	p.extents = slices.DeleteFunc(p.extents, func(pl extent) bool { return pl.seg.removed })
+	}
+	p.dropRemovedLocked()
 	return firstErr
 }
 
-// removeLocked deletes a segment. The caller takes it out of the lists.
+// removeLocked deletes a segment. The caller drops it from the lists.
 func (p *Pool) removeLocked(s *segment) error {
 	s.removed = true
 	p.cache.forget(s)
-	err := p.files.remove(s)
+	err := p.backing.remove(s)
 	if s.readers == 0 {
 		err = cmp.Or(err, s.f.Close())
 	}
 	return err
 }
 
-// Trim gives back all that isn't held, after a store was opened.
+// dropRemovedLocked drops removed segments from the lists.
+func (p *Pool) dropRemovedLocked() {
+	p.segments = slices.DeleteFunc(p.segments, func(s *segment) bool { return s.removed })
+	p.extents.dropRemoved()
+}
+
+// Trim discards all pages without references. It is for a pool that was just
+// opened, when the indexes of all checkpoints are held: pages that a crash left
+// behind go then. Errors are those of Release.
 func (p *Pool) Trim() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -175,7 +231,8 @@ func (p *Pool) Trim() error {
 	return cmp.Or(firstErr, p.sweepLocked())
 }
 
-// Usage is what the segments take, and what of it is referred to.
+// Usage is the room that the segments take, and the part of it that referenced
+// pages take, in bytes.
 func (p *Pool) Usage() checkpoint.Usage {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -187,51 +244,39 @@ func (p *Pool) Usage() checkpoint.Usage {
 	return u
 }
 
-// Bytes is what the pages of an index take, in bytes.
+// Bytes is the room that the pages of an index take, in bytes, as if all pages
+// of a segment took the same.
 func (p *Pool) Bytes(index []pageindex.Run) int64 {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	bytes := int64(0)
 	for _, r := range index {
-		_ = p.eachLocked(r, func(pl extent) error {
-			bytes += pl.seg.share(pl.pages)
+		_ = p.extents.each(r, func(e extent) error {
+			bytes += e.seg.share(e.pages)
 			return nil
 		})
 	}
 	return bytes
 }
 
-// Use is hold for as long as something is open: the files stay open with it.
-func (p *Pool) Use(index []pageindex.Run) {
-	p.Hold(index)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.users++
-}
-
-// Done undoes a use.
-func (p *Pool) Done(index []pageindex.Run) error {
-	err := p.Release(index)
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.users--
-	p.closeLocked()
-	return err
-}
-
-// end ends compaction, and closes the files once nothing is open. It removes
-// none.
+// Close ends compaction and closes the pool's files, the latter when the last
+// lease is released. It removes nothing: pages on disk are there at the next
+// open. Compact must not be called after it, and one that is under way ends
+// with an error.
 func (p *Pool) Close() {
 	p.compactor.stop()
+	p.compacting.Lock() // for a Compact that is under way
+	defer p.compacting.Unlock()
 	p.thread.End()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
-	p.closeLocked()
+	p.closeFilesLocked()
 }
 
-func (p *Pool) closeLocked() {
-	if !p.closed || p.users > 0 {
+// closeFilesLocked closes the files of a closed pool that nobody reads.
+func (p *Pool) closeFilesLocked() {
+	if !p.closed || p.leases > 0 {
 		return
 	}
 	for _, s := range p.segments {

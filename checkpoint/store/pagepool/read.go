@@ -13,14 +13,16 @@ import (
 	"runsc-recover/checkpoint/pageset"
 )
 
-// Verify reads all pages of an index, in the order in which they lie. Errors:
+// Verify reads all pages of an index, in the order in which they lie, and
+// compares them with their hashes. The pool isn't locked meanwhile. Errors:
 // ErrDamaged, ctx's.
 func (p *Pool) Verify(ctx context.Context, index []pageindex.Run) error {
 	p.mu.Lock()
-	wanted, err := p.whereLocked(index)
-	p.pinLocked(slices.Collect(maps.Keys(wanted)))
+	wanted, err := p.locateLocked(index)
+	segments := slices.Collect(maps.Keys(wanted))
+	p.pinLocked(segments)
 	p.mu.Unlock()
-	defer p.unpin(slices.Collect(maps.Keys(wanted)))
+	defer p.unpin(segments)
 	buf := make([]byte, chunkPages*pageSize)
 	for s, pages := range wanted {
 		if err == nil {
@@ -30,15 +32,15 @@ func (p *Pool) Verify(ctx context.Context, index []pageindex.Run) error {
 	return err
 }
 
-// whereLocked says which pages of which segments an index needs.
-func (p *Pool) whereLocked(index []pageindex.Run) (map[*segment]*pageset.Set, error) {
+// locateLocked returns the pages of an index by segment. Errors: ErrDamaged.
+func (p *Pool) locateLocked(index []pageindex.Run) (map[*segment]*pageset.Set, error) {
 	wanted := make(map[*segment]*pageset.Set)
 	for _, r := range index {
-		err := p.eachLocked(r, func(pl extent) error {
-			if wanted[pl.seg] == nil {
-				wanted[pl.seg] = new(pageset.Set)
+		err := p.extents.each(r, func(e extent) error {
+			if wanted[e.seg] == nil {
+				wanted[e.seg] = new(pageset.Set)
 			}
-			wanted[pl.seg].Add(pl.at, pl.pages)
+			wanted[e.seg].Add(e.at, e.pages)
 			return nil
 		})
 		if err != nil {
@@ -48,7 +50,7 @@ func (p *Pool) whereLocked(index []pageindex.Run) (map[*segment]*pageset.Set, er
 	return wanted, nil
 }
 
-// pinLocked keeps the files of segments open that may be removed meanwhile.
+// pinLocked keeps the files of segments open, be they removed, until unpin.
 func (p *Pool) pinLocked(segments []*segment) {
 	for _, s := range segments {
 		s.readers++
@@ -66,13 +68,14 @@ func (p *Pool) unpin(segments []*segment) {
 	}
 }
 
-// read fills b with the pages of a run of addresses, from a byte on.
+// read fills b with the pages of a run of addresses, from byte skip of the
+// first page on.
 func (p *Pool) read(b []byte, r pageindex.Run, skip uint64) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.eachLocked(r, func(pl extent) error {
-		n := min(pl.pages*pageSize-skip, uint64(len(b)))
-		if err := pl.seg.read(b[:n], pl.at, skip); err != nil {
+	return p.extents.each(r, func(e extent) error {
+		n := min(e.pages*pageSize-skip, uint64(len(b)))
+		if err := e.seg.read(b[:n], e.at, skip); err != nil {
 			return err
 		}
 		b, skip = b[n:], 0
@@ -80,8 +83,8 @@ func (p *Pool) read(b []byte, r pageindex.Run, skip uint64) error {
 	})
 }
 
-// readPages fills b with the pages of a run of addresses, and sums with what
-// their hashes are to be. Errors: ErrDamaged.
+// readPages fills b with the pages of a run of addresses, and sums with the
+// hashes that the pages should have. Errors: ErrDamaged when they have others.
 func (p *Pool) readPages(b []byte, r pageindex.Run, sums []uint64) error {
 	if err := p.read(b, r, 0); err != nil {
 		return fmt.Errorf("%w: %w", checkpoint.ErrDamaged, err)
@@ -101,18 +104,18 @@ func (p *Pool) readPages(b []byte, r pageindex.Run, sums []uint64) error {
 func (p *Pool) sums(r pageindex.Run, sums []uint64) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
-	return p.eachLocked(r, func(pl extent) error {
-		sums = sums[copy(sums, pl.seg.sums[pl.at:pl.at+pl.pages]):]
+	return p.extents.each(r, func(e extent) error {
+		sums = sums[copy(sums, e.seg.sums[e.at:e.at+e.pages]):]
 		return nil
 	})
 }
 
-// Has reports whether the pages of an index are there.
-func (p *Pool) Has(index []pageindex.Run) bool {
+// has reports whether all pages of an index are in the pool.
+func (p *Pool) has(index []pageindex.Run) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, r := range index {
-		if p.eachLocked(r, func(extent) error { return nil }) != nil {
+		if p.extents.each(r, func(extent) error { return nil }) != nil {
 			return false
 		}
 	}

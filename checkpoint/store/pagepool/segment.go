@@ -19,41 +19,44 @@ const (
 	pageSize = pageindex.PageSize
 	// chunkPages is how many pages are read or written at once.
 	chunkPages = 256
-	// segmentPages bounds a segment, and with it what compaction moves at once
-	// and what it needs beside what there is: 64 MiB.
+	// segmentPages bounds a segment to 64 MiB, and with it the room that
+	// compaction needs beside the segments that it rewrites.
 	segmentPages = 16 << 10
 )
 
-// segment is a file of pages, each with its hash and the number of indexes
-// that refer to it. Where nobody refers to any more is a hole.
+// segment is a file of pages, with the hash of each and the number of its
+// references. Unreferenced pages are holes.
 type segment struct {
-	f     *os.File
-	id    uint64
-	sums  []uint64
-	bytes int64 // of the file, without holes
-	// frames is nil where each page lies by itself.
-	frames *frames
-	// The following are guarded by the pool's lock.
+	// The following are immutable once the segment is committed.
 
-	refs    []uint32
-	live    uint64 // pages that have references
-	readers int    // they need the file open
-	removed bool   // it is closed with the last of them
-	moving  bool   // it is being rewritten: no holes are made
-	stuck   bool   // it couldn't be rewritten, and isn't tried again
+	f      *os.File
+	id     uint64
+	sums   []uint64
+	bytes  int64   // size of the file
+	frames *frames // nil: the pages lie in the file as they are
+
+	// The following are guarded by Pool.mu.
+
+	refs    []uint32 // of each page
+	live    uint64   // number of referenced pages
+	readers int      // each needs the file open
+	removed bool     // the last reader closes the file
+	moving  bool     // compaction reads the segment: no holes are made
+	stuck   bool     // compaction couldn't read the segment, and leaves it alone
 }
 
-// ref changes the references to pages by one, up or down, and calls freed for
-// each run of pages that lost its last.
-func (s *segment) ref(at, pages uint64, up bool, freed func(at, pages uint64)) {
-	if up {
-		for i := at; i < at+pages; i++ {
-			if s.refs[i]++; s.refs[i] == 1 {
-				s.live++
-			}
+// hold adds a reference to each of some pages.
+func (s *segment) hold(at, pages uint64) {
+	for i := at; i < at+pages; i++ {
+		if s.refs[i]++; s.refs[i] == 1 {
+			s.live++
 		}
-		return
 	}
+}
+
+// release takes a reference from each of some pages, and calls freed for each
+// run of pages that lost the last one.
+func (s *segment) release(at, pages uint64, freed func(at, pages uint64)) {
 	start := at
 	for i := at; i < at+pages; i++ {
 		if s.refs[i]--; s.refs[i] == 0 {
@@ -70,17 +73,15 @@ func (s *segment) ref(at, pages uint64, up bool, freed func(at, pages uint64)) {
 	}
 }
 
-// liveBytes is what the pages that are referred to take, if all take the same.
-func (s *segment) liveBytes() int64 {
-	return s.share(s.live)
-}
+// liveBytes is the room that referenced pages take, if all take the same.
+func (s *segment) liveBytes() int64 { return s.share(s.live) }
 
-// share is what a number of pages take, if all take the same.
+// share is the room that a number of pages take, if all take the same.
 func (s *segment) share(pages uint64) int64 {
 	return int64(float64(s.bytes) * float64(pages) / float64(len(s.sums)))
 }
 
-// taken is the room that the segment takes in its file system.
+// taken is the room that the segment takes in its file system, holes left out.
 func (s *segment) taken() int64 {
 	var stat unix.Stat_t
 	if err := unix.Fstat(int(s.f.Fd()), &stat); err != nil {
@@ -89,8 +90,8 @@ func (s *segment) taken() int64 {
 	return stat.Blocks * 512
 }
 
-// punch gives the room of pages back that nobody refers to. A file system that
-// can't keeps it until the segment is rewritten or removed.
+// punch makes holes of unreferenced pages. A file system without holes keeps
+// their room until the segment is rewritten or removed.
 func (s *segment) punch(at, pages uint64) error {
 	start, end := int64(at*pageSize), int64((at+pages)*pageSize)
 	if s.frames != nil {
@@ -106,10 +107,11 @@ func (s *segment) punch(at, pages uint64) error {
 	return os.NewSyscallError("fallocate", err)
 }
 
-// punchDead punches all pages that nobody refers to.
+// punchDead makes holes of all unreferenced pages, unless all are: then the
+// segment is to be removed as a whole.
 func (s *segment) punchDead() error {
 	if s.live == 0 {
-		return nil // it is removed as a whole
+		return nil
 	}
 	var firstErr error
 	start := 0
@@ -125,34 +127,36 @@ func (s *segment) punchDead() error {
 	return firstErr
 }
 
-// deadFrames is where in the file frames lie that pages without references
-// leave without any.
+// deadFrames is the range of the file that holds only unreferenced pages, of
+// the frames in which some unreferenced pages lie.
 func (s *segment) deadFrames(at, pages uint64) (start, end int64) {
-	dead := func(frame uint64) bool {
-		for i := frame * framePages; i < min((frame+1)*framePages, uint64(len(s.refs))); i++ {
-			if s.refs[i] > 0 {
-				return false
-			}
-		}
-		return true
-	}
 	first, last := at/framePages, (at+pages-1)/framePages
-	if !dead(first) {
+	if !s.isDead(first) {
 		first++
 	}
-	if last >= first && !dead(last) {
+	if last >= first && !s.isDead(last) {
 		last--
 	}
 	if last+1 <= first {
 		return 0, 0
 	}
-	if first > 0 {
-		start = s.frames.ends[first-1]
-	}
+	start, _ = s.frames.span(first)
 	return start, s.frames.ends[last]
 }
 
-// read fills b with what is from byte skip of page at on.
+// isDead reports whether no page of a frame is referenced.
+func (s *segment) isDead(frame uint64) bool {
+	for i := frame * framePages; i < min((frame+1)*framePages, uint64(len(s.refs))); i++ {
+		if s.refs[i] > 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// read fills b with the contents of pages, from byte skip of page at on. Pages
+// in frames are verified on the way. Errors: ErrDamaged, the operating
+// system's.
 func (s *segment) read(b []byte, at, skip uint64) error {
 	if s.frames == nil {
 		if _, err := s.f.ReadAt(b, int64(at*pageSize+skip)); err != nil {
@@ -162,9 +166,9 @@ func (s *segment) read(b []byte, at, skip uint64) error {
 	}
 	from := at*pageSize + skip
 	for len(b) > 0 {
-		frame, skip := from/frameBytes, from%frameBytes
+		number, skip := from/frameBytes, from%frameBytes
 		n := min(uint64(len(b)), frameBytes-skip)
-		if err := s.readFrame(b[:n], frame, skip); err != nil {
+		if err := s.readFrame(b[:n], number, skip); err != nil {
 			return err
 		}
 		b, from = b[n:], from+n
@@ -172,31 +176,32 @@ func (s *segment) read(b []byte, at, skip uint64) error {
 	return nil
 }
 
-// readFrame fills b with what is from byte skip of a frame on.
-func (s *segment) readFrame(b []byte, frame, skip uint64) error {
-	sums := s.frameSums(frame)
+// readFrame fills b with the contents of a frame, from byte skip on. A frame
+// read in part is cached for the reader of the rest.
+func (s *segment) readFrame(b []byte, number, skip uint64) error {
+	sums := s.frameSums(number)
 	if skip == 0 && len(b) == len(sums)*pageSize {
-		return s.frames.load(s.f, frame, b, sums)
+		return s.frames.load(s.f, number, b, sums)
 	}
-	if s.frames.cache.get(b, s, frame, skip) {
+	if s.frames.cache.get(b, s, number, skip) {
 		return nil
 	}
 	data := make([]byte, len(sums)*pageSize)
-	if err := s.frames.load(s.f, frame, data, sums); err != nil {
+	if err := s.frames.load(s.f, number, data, sums); err != nil {
 		return err
 	}
 	copy(b, data[skip:])
-	s.frames.cache.put(s, frame, data)
+	s.frames.cache.put(s, number, data)
 	return nil
 }
 
 // frameSums are the hashes of a frame's pages.
-func (s *segment) frameSums(frame uint64) []uint64 {
-	return s.sums[frame*framePages : min((frame+1)*framePages, uint64(len(s.sums)))]
+func (s *segment) frameSums(number uint64) []uint64 {
+	return s.sums[number*framePages : min((number+1)*framePages, uint64(len(s.sums)))]
 }
 
-// verify reads those pages that are wanted and compares their hashes; of a
-// frame it is all or none. buf has chunkPages. Errors: ErrDamaged, ctx's.
+// verify reads some pages and compares them with their hashes; of a frame all
+// or none are. buf has room for chunkPages. Errors: ErrDamaged, ctx's.
 func (s *segment) verify(ctx context.Context, wanted *pageset.Set, buf []byte) error {
 	check := s.verifyFrames
 	if s.frames == nil {
@@ -228,9 +233,9 @@ func (s *segment) verifyPages(at, pages uint64, buf []byte) error {
 }
 
 func (s *segment) verifyFrames(at, pages uint64, buf []byte) error {
-	for frame := at / framePages; frame*framePages < at+pages; frame++ {
-		sums := s.frameSums(frame)
-		if err := s.frames.load(s.f, frame, buf[:len(sums)*pageSize], sums); err != nil {
+	for number := at / framePages; number*framePages < at+pages; number++ {
+		sums := s.frameSums(number)
+		if err := s.frames.load(s.f, number, buf[:len(sums)*pageSize], sums); err != nil {
 			return err
 		}
 	}

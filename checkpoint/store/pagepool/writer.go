@@ -15,28 +15,27 @@ import (
 type segmentWriter struct {
 	f     *os.File
 	write func(f *os.File, b []byte, at int64) error
-	sums  []uint64
-	size  int64
-	codec *frame.Codec // nil: each page lies by itself
-	frame []byte       // pages whose frame isn't full yet
-	ends  []int64
-	buf   []byte
-	// packed is used again for each frame.
-	packed []byte
+	codec *frame.Codec // nil: pages are written as they are
+	sums  []uint64     // of all pages
+	size  int64        // bytes written
+	ends  []int64      // of the frames written
+	frame []byte       // pages of a frame that isn't full
+	// chunk and packed are buffers.
+	chunk, packed []byte
 }
 
-// copy appends pages of a file, and tells copied of them. What is written is what is hashed, even if the
-// file changes meanwhile.
+// copy appends pages of a file and tells copied of them. The bytes that are
+// hashed are those that are written, even if the file changes meanwhile.
 func (w *segmentWriter) copy(ctx context.Context, from *os.File, at, pages uint64, copied func(at, pages uint64)) error {
-	if w.buf == nil {
-		w.buf = make([]byte, chunkPages*pageSize)
+	if w.chunk == nil {
+		w.chunk = make([]byte, chunkPages*pageSize)
 	}
 	for pages > 0 {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
 		n := min(pages, chunkPages)
-		b := w.buf[:n*pageSize]
+		b := w.chunk[:n*pageSize]
 		if _, err := from.ReadAt(b, int64(at*pageSize)); err != nil {
 			return fmt.Errorf("read pages: %w", err)
 		}
@@ -69,7 +68,7 @@ func (w *segmentWriter) append(pages []byte) error {
 	return nil
 }
 
-// flush writes the last frame.
+// flush writes the last frame, if it holds pages.
 func (w *segmentWriter) flush() error {
 	if len(w.frame) == 0 {
 		return nil
@@ -89,7 +88,7 @@ func (w *segmentWriter) put(b []byte) error {
 	return nil
 }
 
-// segment is what was written. All its pages are referred to once.
+// segment returns the segment that was written, without references.
 func (w *segmentWriter) segment(id uint64, cache *frameCache) *segment {
 	s := &segment{f: w.f, id: id, sums: w.sums, bytes: w.size, refs: make([]uint32, len(w.sums))}
 	if w.codec != nil {
@@ -98,10 +97,10 @@ func (w *segmentWriter) segment(id uint64, cache *frameCache) *segment {
 	return s
 }
 
-// newSegment writes and keeps a segment of pages that have these addresses.
-// fill appends them.
+// newSegment writes a segment of pages at some addresses, which fill appends,
+// and commits it. The caller adopts the segment.
 func (p *Pool) newSegment(addresses []pageindex.Run, fill func(*segmentWriter) error) (*segment, error) {
-	f, err := p.files.create()
+	f, err := p.backing.create()
 	if err != nil {
 		return nil, err
 	}
@@ -109,17 +108,17 @@ func (p *Pool) newSegment(addresses []pageindex.Run, fill func(*segmentWriter) e
 	p.lastID++
 	id := p.lastID
 	p.mu.Unlock()
-	w := &segmentWriter{f: f, write: p.files.write, codec: p.codec}
+	w := &segmentWriter{f: f, write: p.backing.write, codec: p.codec}
 	err = fill(w)
 	if err == nil {
 		err = w.flush()
 	}
 	s := w.segment(id, &p.cache)
 	if err == nil {
-		err = p.files.keep(s, addresses)
+		err = p.backing.commit(s, addresses)
 	}
 	if err != nil {
-		p.files.remove(s)
+		_ = p.backing.remove(s) // the next open removes leftovers
 		f.Close()
 		return nil, err
 	}

@@ -1,8 +1,9 @@
 // Package reopen is a store whose directory may not be usable yet: each call
-// tries to open it until one succeeds.
+// tries to open the directory until a call succeeds.
 //
-// It must not know which store it opens. Locks: one, held while the store is
-// opened.
+// It must not know the kind of store that it opens. Locks: Store.mu, held while
+// the store is opened, outside all locks of that store. The package starts no
+// goroutines.
 package reopen
 
 import (
@@ -12,22 +13,28 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// reopeningStore is a store whose place may not be there yet: a directory that
-// is full, read-only or not mounted. Each call that finds it closed tries to
-// open it, so that checkpointing begins when it can.
-type reopeningStore struct {
+// Store is a checkpoint.Store whose directory may be full, read-only or not
+// mounted yet. Each call that finds no open store tries to open it, so that
+// checkpointing begins when it can. It is safe for concurrent use.
+type Store struct {
 	open func() (checkpoint.Store, error)
 
-	mu     sync.Mutex
+	mu     sync.Mutex       // guards all below
 	store  checkpoint.Store // nil until open has succeeded
 	closed bool
 }
 
-func New(open func() (checkpoint.Store, error)) *reopeningStore {
-	return &reopeningStore{open: open}
+var _ checkpoint.Store = (*Store)(nil)
+
+// New returns a store that open opens. open is called once at a time, until a
+// call succeeds; its error is that of the store's method. Close closes the store
+// that was opened.
+func New(open func() (checkpoint.Store, error)) *Store {
+	return &Store{open: open}
 }
 
-func (s *reopeningStore) get() (checkpoint.Store, error) {
+// get returns the open store. Errors: ErrClosed, those of open.
+func (s *Store) get() (checkpoint.Store, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -45,7 +52,7 @@ func (s *reopeningStore) get() (checkpoint.Store, error) {
 }
 
 // Stage implements checkpoint.Store.
-func (s *reopeningStore) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Staging, error) {
+func (s *Store) Stage(ctx context.Context, parent checkpoint.Seq) (checkpoint.Staging, error) {
 	store, err := s.get()
 	if err != nil {
 		return nil, err
@@ -54,7 +61,7 @@ func (s *reopeningStore) Stage(ctx context.Context, parent checkpoint.Seq) (chec
 }
 
 // List implements checkpoint.Store.
-func (s *reopeningStore) List(ctx context.Context) ([]checkpoint.Manifest, map[checkpoint.Seq]error, error) {
+func (s *Store) List(ctx context.Context) ([]checkpoint.Manifest, map[checkpoint.Seq]error, error) {
 	store, err := s.get()
 	if err != nil {
 		return nil, nil, err
@@ -63,7 +70,7 @@ func (s *reopeningStore) List(ctx context.Context) ([]checkpoint.Manifest, map[c
 }
 
 // Open implements checkpoint.Store.
-func (s *reopeningStore) Open(ctx context.Context, seq checkpoint.Seq) (checkpoint.Image, error) {
+func (s *Store) Open(ctx context.Context, seq checkpoint.Seq) (checkpoint.Image, error) {
 	store, err := s.get()
 	if err != nil {
 		return nil, err
@@ -72,7 +79,7 @@ func (s *reopeningStore) Open(ctx context.Context, seq checkpoint.Seq) (checkpoi
 }
 
 // Verify implements checkpoint.Store.
-func (s *reopeningStore) Verify(ctx context.Context, seq checkpoint.Seq) error {
+func (s *Store) Verify(ctx context.Context, seq checkpoint.Seq) error {
 	store, err := s.get()
 	if err != nil {
 		return err
@@ -81,7 +88,7 @@ func (s *reopeningStore) Verify(ctx context.Context, seq checkpoint.Seq) error {
 }
 
 // Remove implements checkpoint.Store.
-func (s *reopeningStore) Remove(ctx context.Context, seq checkpoint.Seq) error {
+func (s *Store) Remove(ctx context.Context, seq checkpoint.Seq) error {
 	store, err := s.get()
 	if err != nil {
 		return err
@@ -90,7 +97,7 @@ func (s *reopeningStore) Remove(ctx context.Context, seq checkpoint.Seq) error {
 }
 
 // Usage implements checkpoint.Store.
-func (s *reopeningStore) Usage(ctx context.Context) (checkpoint.Usage, error) {
+func (s *Store) Usage(ctx context.Context) (checkpoint.Usage, error) {
 	store, err := s.get()
 	if err != nil {
 		return checkpoint.Usage{}, err
@@ -99,7 +106,7 @@ func (s *reopeningStore) Usage(ctx context.Context) (checkpoint.Usage, error) {
 }
 
 // Compact implements checkpoint.Store.
-func (s *reopeningStore) Compact(ctx context.Context) error {
+func (s *Store) Compact(ctx context.Context) error {
 	store, err := s.get()
 	if err != nil {
 		return err
@@ -108,7 +115,7 @@ func (s *reopeningStore) Compact(ctx context.Context) error {
 }
 
 // Close implements checkpoint.Store.
-func (s *reopeningStore) Close() error {
+func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true

@@ -8,20 +8,17 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// pageReader implements checkpoint.PageReader for an index whose pages are
-// held.
+// pageReader implements checkpoint.PageReader for an index that is held.
 type pageReader struct {
 	pool  *Pool
 	index *pageindex.Reader
 }
 
-// Pages returns a reader of the pages of an index.
-func (p *Pool) Pages(index []pageindex.Run) checkpoint.PageReader { return newPageReader(p, index) }
-
 func newPageReader(p *Pool, index []pageindex.Run) *pageReader {
 	return &pageReader{p, pageindex.NewReader(index)}
 }
 
+// Size implements checkpoint.PageReader.
 func (r *pageReader) Size() int64 { return int64(r.index.Pages() * pageSize) }
 
 // ReadAt implements io.ReaderAt.

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestWorthMoving(t *testing.T) {
+func TestChoose(t *testing.T) {
 	const mib = 1 << 20
 	// use is a segment of which a share is referred to.
 	use := func(taken int64, live float64, pages uint64) segmentUse {
@@ -38,7 +38,7 @@ func TestWorthMoving(t *testing.T) {
 		"dead pages, thorough":   {all: []segmentUse{use(mib, 1, 256), use(mib, 0.5, 256)}, thorough: true, want: []int{1}},
 		"none dead, thorough":    {all: many(70, use(mib, 1, 256)), thorough: true},
 	} {
-		if got := worthMoving(c.all, c.thorough); !slices.Equal(got, c.want) {
+		if got := choose(c.all, c.thorough); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v, want %v", what, got, c.want)
 		}
 	}
