@@ -122,21 +122,6 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	return errdefs.Errorf(errdefs.CodeRequest, "%w, see %s --help", err, name)
 }
 
-// needArgs refuses a number of arguments outside [least, most]; most < 0 is no
-// limit.
-func needArgs(c *cli.Context, least, most int) error {
-	n := c.NArg()
-	switch {
-	case least == most && n != least:
-		return errdefs.Errorf(errdefs.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
-	case n < least:
-		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
-	case most >= 0 && n > most:
-		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
-	}
-	return nil
-}
-
 // versionText is what --version prints. Callers of runc look for the first
 // line, and take the others by their names.
 func (o Options) versionText() string {

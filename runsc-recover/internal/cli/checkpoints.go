@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -180,17 +179,6 @@ func (p *program) onCheckpointCommand(name, usage string, f func(context.Context
 			return p.withKeeper(c.Context, c.Args().First(), func(ctx context.Context, k keeper) error { return f(ctx, k, seq) })
 		},
 	}
-}
-
-func seqArg(c *cli.Context) (checkpoint.Seq, error) {
-	if err := needArgs(c, 2, 2); err != nil {
-		return 0, err
-	}
-	seq, err := strconv.ParseUint(c.Args().Get(1), 10, 64)
-	if err != nil || seq == 0 {
-		return 0, errdefs.Errorf(errdefs.CodeRequest, "checkpoint %q is not a number from 1", c.Args().Get(1))
-	}
-	return checkpoint.Seq(seq), nil
 }
 
 func (p *program) loadCheckpoints(ctx context.Context, id string) (all []api.CheckpointEntry, err error) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
@@ -218,19 +217,5 @@ func TestStatusOf(t *testing.T) {
 		if status, print := statusOf(c.err); status != c.status || print != c.print {
 			t.Errorf("%v: %d, %t", c.err, status, print)
 		}
-	}
-}
-
-func TestGlobalsSurviveBeingPassedOn(t *testing.T) {
-	want := globals{root: "/r", log: "/l", logFormat: "json", debug: true, systemdCgroup: true, rootless: "false", network: "none", recover: map[string]string{"interval": "2s", "on": "exit"}}
-	p := &program{report: &reporter{}}
-	app := newApp(Options{}, p.report)
-	i, cmd := findCommand(app, append(append([]string{"rr"}, want.args()...), "list"))
-	if cmd == nil || cmd.Name != "list" || i != len(want.args())+1 {
-		t.Fatalf("command at %d: %v", i, cmd)
-	}
-	got, err := parseGlobals(want.args())
-	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -205,4 +206,16 @@ func (r execRequest) run(ctx context.Context, exec func(context.Context, sandbox
 		guard.Ended()
 	}
 	return status, err
+}
+
+// writePidFile writes the pid so that a reader never sees half of it. An empty
+// path is no file.
+func writePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	if err := statedir.WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
 }

@@ -10,7 +10,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 )
 
@@ -81,21 +80,6 @@ func globalsOf(c *cli.Context) (globals, error) {
 		return g, fmt.Errorf("find log: %w", err)
 	}
 	return g, nil
-}
-
-// checkWord refuses an option's value that is none of the words.
-func checkWord(option, value string, words ...string) error {
-	if !slices.Contains(words, value) {
-		return errdefs.Errorf(errdefs.CodeRequest, "--%s is %q, allowed are %q", option, value, words)
-	}
-	return nil
-}
-
-func absOrEmpty(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	return filepath.Abs(path)
 }
 
 // args are the options again, for a process of ours that this one starts.

@@ -16,10 +16,10 @@ import (
 )
 
 func (p *program) installCommand() *cli.Command {
-	flags := append(engineFlags(), &cli.StringFlag{Name: "binary", Usage: "the runtime's `FILE` (default: this one)"},
+	options := append(engineFlags(), &cli.StringFlag{Name: "binary", Usage: "the runtime's `FILE` (default: this one)"},
 		&cli.StringFlag{Name: "network", Usage: networkUsage})
 	for _, o := range config.Names() {
-		flags = append(flags, &cli.StringFlag{Name: o.Name, DefaultText: o.Default, Usage: o.Usage})
+		options = append(options, &cli.StringFlag{Name: o.Name, DefaultText: o.Default, Usage: o.Usage})
 	}
 	return &cli.Command{
 		Name:  "install",
@@ -33,7 +33,7 @@ to systemd.
 EXAMPLES:
    # runsc-recover install --dry-run
    # runsc-recover install --docker --interval 1s --on report,signal,exit` + exitHelp,
-		Flags: flags,
+		Flags: options,
 		Action: func(c *cli.Context) error {
 			if err := needArgs(c, 0, 0); err != nil {
 				return err

@@ -15,7 +15,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 )
 
 // maxProcess bounds what is read of a process file.
@@ -162,16 +161,4 @@ func preservedFiles(n int) ([]*os.File, error) {
 		files = append(files, os.NewFile(uintptr(fd), name))
 	}
 	return files, nil
-}
-
-// writePidFile writes the pid so that a reader never sees half of it. An empty
-// path is no file.
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	if err := statedir.WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
-		return fmt.Errorf("write pid file: %w", err)
-	}
-	return nil
 }

@@ -9,30 +9,8 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
-	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 )
-
-// The output formats of commands that list or show something.
-const (
-	formatTable = "table"
-	formatJSON  = "json"
-)
-
-func formatFlag() cli.Flag {
-	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: formatTable, Usage: "output format: table or json"}
-}
-
-// formatOf reads --format.
-func formatOf(c *cli.Context) (string, error) {
-	f := c.String("format")
-	if f != formatTable && f != formatJSON {
-		return "", errdefs.Errorf(errdefs.CodeRequest, "invalid format option %q, allowed are table and json", f)
-	}
-	return f, nil
-}
 
 // writeJSON writes v on one line.
 func writeJSON(w io.Writer, v any) error {

@@ -24,14 +24,6 @@ import (
 	"runsc-recover/test/expect"
 )
 
-func parseGlobals(args []string) (g globals, err error) {
-	app := &cli.App{Flags: globalFlags(), Action: func(c *cli.Context) error {
-		g, err = globalsOf(c)
-		return nil
-	}}
-	return g, errors.Join(app.Run(append([]string{"rr"}, args...)), err)
-}
-
 func someEpisodes() []api.Episode {
 	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	return []api.Episode{

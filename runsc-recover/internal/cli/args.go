@@ -1,0 +1,53 @@
+package cli
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/urfave/cli/v2"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/oci/errdefs"
+)
+
+// needArgs refuses a number of arguments outside [least, most]; most < 0 is no
+// limit.
+func needArgs(c *cli.Context, least, most int) error {
+	n := c.NArg()
+	switch {
+	case least == most && n != least:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires exactly %d argument(s)", c.Command.Name, least)
+	case n < least:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a minimum of %d argument(s)", c.Command.Name, least)
+	case most >= 0 && n > most:
+		return errdefs.Errorf(errdefs.CodeRequest, "%q requires a maximum of %d argument(s)", c.Command.Name, most)
+	}
+	return nil
+}
+
+func seqArg(c *cli.Context) (checkpoint.Seq, error) {
+	if err := needArgs(c, 2, 2); err != nil {
+		return 0, err
+	}
+	seq, err := strconv.ParseUint(c.Args().Get(1), 10, 64)
+	if err != nil || seq == 0 {
+		return 0, errdefs.Errorf(errdefs.CodeRequest, "checkpoint %q is not a number from 1", c.Args().Get(1))
+	}
+	return checkpoint.Seq(seq), nil
+}
+
+func absOrEmpty(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	return filepath.Abs(path)
+}
+
+// checkWord refuses an option's value that is none of the words.
+func checkWord(option, value string, words ...string) error {
+	if !slices.Contains(words, value) {
+		return errdefs.Errorf(errdefs.CodeRequest, "--%s is %q, allowed are %q", option, value, words)
+	}
+	return nil
+}
