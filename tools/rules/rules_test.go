@@ -76,6 +76,8 @@ type rule struct {
 var importRules = []rule{
 	{"runsc-recover", []string{"sentry/agent", "runsc-recover/internal/cli", "runsc-recover/internal/sandbox/...", "runsc-recover/internal/supervisor"}, true,
 		"main decides which process this is"},
+	{"runsc-recover/internal/cli/flags", []string{"checkpoint", "checkpoint/config", "oci/errdefs", "oci/statedir"}, false,
+		"options are text in and values out"},
 	{"runsc-recover/internal/cli", []string{"checkpoint/...", "oci/...", "sentry/failure", "runsc-recover/internal/..."}, false,
 		"commands are testable without a sandbox"},
 	{"runsc-recover/internal/sandbox", []string{"checkpoint", "checkpoint/config", "sentry/failure", "sentry/wire"}, false,

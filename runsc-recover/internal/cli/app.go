@@ -15,13 +15,14 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 // program is what commands share.
 type program struct {
 	Options
 	report  *reporter
-	globals globals // set before a command runs
+	globals flags.Globals // set before a command runs
 }
 
 // newApp returns the command line.
@@ -33,7 +34,7 @@ func newApp(o Options, out *reporter) *cli.App {
 	app.Description = appDescription
 	app.HideVersion = true // the library's form of it isn't runc's
 	app.Reader, app.Writer, app.ErrWriter = o.In, o.Out, o.Err
-	app.Flags = globalFlags()
+	app.Flags = flags.GlobalFlags()
 	app.Commands = p.commands()
 	app.EnableBashCompletion = true
 	app.HideHelpCommand = true
@@ -89,7 +90,7 @@ func prepareCommand(c *cli.Command) {
 }
 
 func (p *program) before(c *cli.Context) error {
-	g, err := globalsOf(c)
+	g, err := flags.ReadGlobals(c)
 	if err != nil {
 		return err
 	}

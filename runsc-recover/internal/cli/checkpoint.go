@@ -11,6 +11,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 // defaultImage is where an image is written when --image-path isn't given, as
@@ -35,7 +36,7 @@ EXAMPLES:
 			&cli.StringFlag{Name: "image-path", Usage: "directory for the image (default: checkpoint, in the current directory)"},
 			&cli.BoolFlag{Name: "leave-running", Usage: "let the container run on"},
 			&cli.BoolFlag{Name: "into-store", Usage: "take a checkpoint for rollbacks instead"},
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: formatTable, Usage: "what --into-store prints: table (the number) or json (the manifest)"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: flags.FormatTable, Usage: "what --into-store prints: table (the number) or json (the manifest)"},
 			&cli.BoolFlag{Name: "pre-dump", Hidden: true, Usage: "not supported"},
 			&cli.StringFlag{Name: "page-server", Hidden: true, Usage: "not supported"},
 			&cli.StringFlag{Name: "parent-path", Hidden: true, Usage: "ignored"},
@@ -43,7 +44,7 @@ EXAMPLES:
 		}, ignoredImageFlags()...),
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			o, err := readCheckpointOptions(c)
@@ -87,7 +88,7 @@ func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {
 		}
 	}
 	var err error
-	if o.format, err = formatOf(c); err != nil {
+	if o.format, err = flags.ReadFormat(c); err != nil {
 		return o, err
 	}
 	path := c.String("image-path")
@@ -105,7 +106,7 @@ func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {
 }
 
 func (p *program) checkpoint(ctx context.Context, o checkpointOptions) error {
-	ct, err := openContainer(p.globals.root, o.id)
+	ct, err := openContainer(p.globals.Root, o.id)
 	if err != nil {
 		return err
 	}
@@ -147,7 +148,7 @@ func (p *program) checkpointIntoStore(ctx context.Context, ct *container, format
 	if err != nil {
 		return err
 	}
-	if format == formatJSON {
+	if format == flags.FormatJSON {
 		return writeJSON(p.Out, m)
 	}
 	_, err = fmt.Fprintln(p.Out, m.Seq)

@@ -15,6 +15,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) checkpointsCommand() *cli.Command {
@@ -47,13 +48,13 @@ moment, if that is so, is said on standard error.
 
 EXAMPLE:
    # runsc-recover checkpoints list web` + exitHelp,
-		Flags:        []cli.Flag{formatFlag()},
+		Flags:        []cli.Flag{flags.FormatFlag()},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -71,7 +72,7 @@ EXAMPLE:
 
 // tellProblem says what stands in the way of the next checkpoint.
 func (p *program) tellProblem(id string) error {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return err
 	}
@@ -95,14 +96,14 @@ to keep the checkpoint, while the program ran.
 EXAMPLES:
    # runsc-recover checkpoints inspect web 12
    # runsc-recover checkpoints inspect --format json web 12` + exitHelp,
-		Flags:        []cli.Flag{formatFlag()},
+		Flags:        []cli.Flag{flags.FormatFlag()},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			seq, err := seqArg(c)
+			seq, err := flags.ReadCheckpoint(c)
 			if err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -120,7 +121,7 @@ EXAMPLES:
 }
 
 func writeCheckpoint(w io.Writer, e api.CheckpointEntry, format string) error {
-	if format == formatJSON {
+	if format == flags.FormatJSON {
 		enc := json.NewEncoder(w)
 		enc.SetIndent("", "  ")
 		return enc.Encode(e)
@@ -172,7 +173,7 @@ func (p *program) onCheckpointCommand(name, usage string, f func(context.Context
 		Description:  "EXAMPLE:\n   # runsc-recover checkpoints " + name + " web 12" + exitHelp,
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			seq, err := seqArg(c)
+			seq, err := flags.ReadCheckpoint(c)
 			if err != nil {
 				return err
 			}
@@ -190,7 +191,7 @@ func (p *program) loadCheckpoints(ctx context.Context, id string) (all []api.Che
 }
 
 func writeCheckpoints(w io.Writer, all []api.CheckpointEntry, format string) error {
-	if format == formatJSON {
+	if format == flags.FormatJSON {
 		if all == nil {
 			all = []api.CheckpointEntry{}
 		}

@@ -8,6 +8,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 const bashCompletion = `_runsc_recover() {
@@ -53,7 +54,7 @@ EXAMPLES:
    # runsc-recover completion bash >/etc/bash_completion.d/runsc-recover
    $ runsc-recover completion zsh >"${fpath[1]}/_runsc-recover"` + exitHelp,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			script := map[string]string{"bash": bashCompletion, "zsh": zshCompletion}[c.Args().First()]
@@ -70,8 +71,8 @@ EXAMPLES:
 // containers to any other.
 func (p *program) completeIDs(c *cli.Context) {
 	// Completion skips the code that reads the global options.
-	if g, err := globalsOf(c); err == nil {
-		dirs, err := statedir.ListDirs(g.root)
+	if g, err := flags.ReadGlobals(c); err == nil {
+		dirs, err := statedir.ListDirs(g.Root)
 		if err != nil {
 			return
 		}

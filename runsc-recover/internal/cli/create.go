@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) createCommand() *cli.Command {
@@ -20,7 +22,7 @@ EXAMPLE:
    # runsc-recover create --bundle /bundles/web --pid-file web.pid web` + exitHelp,
 		Flags: append(launchFlags(), &cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Hidden: true, Usage: "ignored"}),
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			o, err := readLaunchOptions(c)

@@ -14,6 +14,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cleanup"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 const (
@@ -42,7 +43,7 @@ EXAMPLES:
 		},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			return p.delete(c.Context, deleteOptions{id: c.Args().First(), force: c.Bool("force")})
@@ -64,7 +65,7 @@ func (p *program) delete(ctx context.Context, o deleteOptions) error {
 }
 
 func (p *program) deleteLocked(ctx context.Context, o deleteOptions) error {
-	dir, err := statedir.FindDir(p.globals.root, o.id)
+	dir, err := statedir.FindDir(p.globals.Root, o.id)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/episode"
 )
 
@@ -39,13 +40,13 @@ with all that is recorded.
 EXAMPLES:
    # runsc-recover episodes ` + name + ` web
    # runsc-recover episodes ` + name + ` --format json web 3` + exitHelp,
-		Flags:        []cli.Flag{formatFlag()},
+		Flags:        []cli.Flag{flags.FormatFlag()},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 2); err != nil {
+			if err := flags.NeedArgs(c, 1, 2); err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -56,7 +57,7 @@ EXAMPLES:
 			if all, err = pickEpisode(all, c.Args().Get(1)); err != nil {
 				return err
 			}
-			if format == formatJSON {
+			if format == flags.FormatJSON {
 				enc := json.NewEncoder(p.Out)
 				enc.SetIndent("", "  ")
 				return enc.Encode(all)
@@ -69,7 +70,7 @@ EXAMPLES:
 // loadEpisodes reads the records that the supervisor keeps beside its state,
 // so that they can be had whether or not it is alive.
 func (p *program) loadEpisodes(id string) ([]api.Episode, error) {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return nil, err
 	}

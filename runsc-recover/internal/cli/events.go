@@ -11,6 +11,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -37,7 +38,7 @@ EXAMPLES:
 		},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			o := eventsOptions{id: c.Args().First(), interval: c.Duration("interval"), once: c.Bool("stats")}
@@ -63,7 +64,7 @@ type event struct {
 }
 
 func (p *program) events(ctx context.Context, o eventsOptions) error {
-	ct, err := openContainer(p.globals.root, o.id)
+	ct, err := openContainer(p.globals.Root, o.id)
 	if err != nil {
 		return err
 	}

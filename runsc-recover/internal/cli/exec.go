@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
@@ -51,7 +52,7 @@ EXIT STATUS:
 }
 
 func execFlags() []cli.Flag {
-	return append(processFlags(),
+	return append(flags.ProcessFlags(),
 		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "don't wait for the process"},
 		&cli.StringFlag{Name: "pid-file", Usage: "write the pid of the host process that stands for the process to `FILE`"},
 		&cli.StringFlag{Name: "console-socket", Usage: "send the terminal's master end over the unix socket `PATH`"},
@@ -73,10 +74,10 @@ type execOptions struct {
 }
 
 func (p *program) exec(c *cli.Context) error {
-	if err := needArgs(c, 1, -1); err != nil {
+	if err := flags.NeedArgs(c, 1, -1); err != nil {
 		return err
 	}
-	ct, err := openContainer(p.globals.root, c.Args().First())
+	ct, err := openContainer(p.globals.Root, c.Args().First())
 	if err != nil {
 		return err
 	}
@@ -87,10 +88,10 @@ func (p *program) exec(c *cli.Context) error {
 		return err
 	}
 	o := execOptions{id: ct.state.ID, socket: ct.dir.ControlSocket(), detach: c.Bool("detach"), consoleSocket: c.String("console-socket"), preserveFDs: c.Int("preserve-fds")}
-	if o.pidFile, err = absOrEmpty(c.String("pid-file")); err != nil {
+	if o.pidFile, err = flags.AbsPath(c.String("pid-file")); err != nil {
 		return fmt.Errorf("find pid file: %w", err)
 	}
-	if o.process, err = readProcess(c, filepath.Join(ct.state.Bundle, oci.ConfigFile)); err != nil {
+	if o.process, err = flags.ReadProcess(c, filepath.Join(ct.state.Bundle, oci.ConfigFile)); err != nil {
 		return err
 	}
 	if err := checkConsole(o.process.Terminal, o.detach, o.consoleSocket); err != nil {
@@ -148,13 +149,13 @@ func checkConsole(terminal, detach bool, socket string) error {
 // and without a terminal is run by this process itself: a terminal needs a
 // session of its own, and a detached process one that outlives this command.
 func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation) error {
-	files, err := preservedFiles(o.preserveFDs)
+	files, err := flags.PreservedFiles(o.preserveFDs)
 	if err != nil {
 		return err
 	}
 	r := execRequest{
 		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID, Container: o.id}, Generation: gen.Number, Socket: o.socket,
-		Process: o.process, Rootless: p.globals.isRootless(),
+		Process: o.process, Rootless: p.globals.IsRootless(),
 	}
 	if o.detach || o.process.Terminal {
 		return p.execApart(ctx, o, r, files)

@@ -52,7 +52,7 @@ func (p *program) execWaitCommand() *cli.Command {
 
 // execWait is the far side of execApart.
 func (p *program) execWait(ctx context.Context, nfiles int) error {
-	if p.globals.log == "" {
+	if p.globals.Log == "" {
 		// Standard error is the process's.
 		p.report.discard()
 	}
@@ -83,7 +83,7 @@ func (p *program) execWait(ctx context.Context, nfiles int) error {
 
 // execApart starts exec-wait, and waits for its end unless detached.
 func (p *program) execApart(ctx context.Context, o execOptions, r execRequest, files []*os.File) error {
-	cmd := exec.Command(selfExe, append(p.globals.args(), execWaitName, fmt.Sprintf("--files=%d", len(files)))...)
+	cmd := exec.Command(selfExe, append(p.globals.Args(), execWaitName, fmt.Sprintf("--files=%d", len(files)))...)
 	cmd.Args[0] = os.Args[0]
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr

@@ -10,6 +10,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
@@ -84,7 +85,7 @@ type ExecOptions struct {
 func Run(ctx context.Context, args []string, o Options) int {
 	out := &reporter{stderr: o.Err}
 	app := newApp(o, out)
-	err := app.RunContext(ctx, permute(app, args))
+	err := app.RunContext(ctx, flags.Permute(app, args))
 	status, print := statusOf(err)
 	if print {
 		out.fail(err)

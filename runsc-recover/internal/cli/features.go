@@ -10,6 +10,7 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) featuresCommand() *cli.Command {
@@ -21,12 +22,12 @@ func (p *program) featuresCommand() *cli.Command {
 EXAMPLE:
    # runsc-recover features` + exitHelp,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			enc := json.NewEncoder(p.Out)
 			enc.SetIndent("", "    ")
-			defaults, err := config.Parse(p.globals.recover)
+			defaults, err := config.Parse(p.globals.Recover)
 			if err != nil {
 				return errdefs.Errorf(errdefs.CodeRequest, "read recovery configuration: %w", err)
 			}

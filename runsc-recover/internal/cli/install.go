@@ -12,12 +12,13 @@ import (
 
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/install"
 )
 
 func (p *program) installCommand() *cli.Command {
 	options := append(engineFlags(), &cli.StringFlag{Name: "binary", Usage: "the runtime's `FILE` (default: this one)"},
-		&cli.StringFlag{Name: "network", Usage: networkUsage})
+		&cli.StringFlag{Name: "network", Usage: flags.NetworkUsage})
 	for _, o := range config.Names() {
 		options = append(options, &cli.StringFlag{Name: o.Name, DefaultText: o.Default, Usage: o.Usage})
 	}
@@ -35,7 +36,7 @@ EXAMPLES:
    # runsc-recover install --docker --interval 1s --on report,signal,exit` + exitHelp,
 		Flags: options,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			rt, err := p.readRuntime(c)
@@ -60,7 +61,7 @@ EXAMPLE:
    # runsc-recover uninstall --docker --dry-run` + exitHelp,
 		Flags: engineFlags(),
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			all := func(install.Engine) bool { return true }
@@ -85,16 +86,16 @@ func engineFlags() []cli.Flag {
 
 // readRuntime reads what engines are to be told.
 func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
-	rt := install.Runtime{Name: c.String("name"), SystemdCgroup: p.globals.systemdCgroup}
+	rt := install.Runtime{Name: c.String("name"), SystemdCgroup: p.globals.SystemdCgroup}
 	options := make(map[string]string)
 	for _, o := range config.Names() {
 		if c.IsSet(o.Name) {
 			options[o.Name] = c.String(o.Name)
-			rt.Args = append(rt.Args, "--"+recoverPrefix+o.Name+"="+c.String(o.Name))
+			rt.Args = append(rt.Args, "--"+flags.RecoverPrefix+o.Name+"="+c.String(o.Name))
 		}
 	}
 	if c.IsSet("network") {
-		if err := checkNetwork("--network", c.String("network")); err != nil {
+		if err := flags.CheckNetwork("--network", c.String("network")); err != nil {
 			return rt, err
 		}
 		rt.Args = append(rt.Args, "--network="+c.String("network"))

@@ -8,6 +8,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/signals"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) killCommand() *cli.Command {
@@ -32,7 +33,7 @@ EXAMPLES:
 		},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 2); err != nil {
+			if err := flags.NeedArgs(c, 1, 2); err != nil {
 				return err
 			}
 			name := c.Args().Get(1)
@@ -49,7 +50,7 @@ EXAMPLES:
 }
 
 func (p *program) kill(ctx context.Context, id string, r api.SignalRequest) error {
-	ct, err := openLive(p.globals.root, id)
+	ct, err := openLive(p.globals.Root, id)
 	if err == nil && r.Signal != 0 {
 		err = call(ctx, func(ctx context.Context) error { return ct.client.Signal(ctx, r) })
 	}

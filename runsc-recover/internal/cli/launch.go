@@ -17,6 +17,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/supervisor"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
@@ -77,7 +78,7 @@ func readLaunchOptions(c *cli.Context) (launchOptions, error) {
 		to   *string
 	}{{"pid-file", &o.pidFile}, {"console-socket", &o.consoleSocket}, {"image-path", &o.imagePath}} {
 		var err error
-		if *path.to, err = absOrEmpty(c.String(path.flag)); err != nil {
+		if *path.to, err = flags.AbsPath(c.String(path.flag)); err != nil {
 			return o, fmt.Errorf("find --%s: %w", path.flag, err)
 		}
 	}
@@ -102,7 +103,7 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, r
 	if err != nil {
 		return nil, nil, err
 	}
-	if o.network, err = networkOf(bundle.Spec.Annotations, p.globals.network); err != nil {
+	if o.network, err = flags.NetworkOf(bundle.Spec.Annotations, p.globals.Network); err != nil {
 		return nil, nil, err
 	}
 	config, err := p.recoverConfig(pl, bundle)
@@ -112,15 +113,15 @@ func (p *program) create(ctx context.Context, o launchOptions) (ct *container, r
 	if err := checkConsole(bundle.Spec.Process.Terminal, o.detach, o.consoleSocket); err != nil {
 		return nil, nil, err
 	}
-	if _, err := preservedFiles(o.preserveFDs); err != nil {
+	if _, err := flags.PreservedFiles(o.preserveFDs); err != nil {
 		return nil, nil, err
 	}
-	if err := pl.take(p.globals.root); err != nil {
+	if err := pl.take(p.globals.Root); err != nil {
 		return nil, nil, err
 	}
 	relay, err = p.spawn(ctx, bundle, config, pl.dir, pl.lock, o)
 	if err == nil {
-		ct, err = openContainer(p.globals.root, o.id)
+		ct, err = openContainer(p.globals.Root, o.id)
 	}
 	if err != nil && ctx.Err() != nil {
 		err = errdefs.Errorf(errdefs.CodeInterrupted, "interrupted: %w", context.Cause(ctx))
@@ -150,8 +151,8 @@ func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.C
 	warnings, err := supervisor.Spawn(ctx, bundle.Spec, lock, supervisor.SpawnOptions{
 		ID: o.id, Dir: dir, Path: bundle.Path, Policy: config,
 		PidFile: o.pidFile, ConsoleSocket: socket, ImagePath: o.imagePath, FromStore: o.fromStore, FromSeq: o.fromSeq, PreserveFDs: o.preserveFDs,
-		Notify: os.Getenv(notifyVariable) != "", SystemdCgroup: p.globals.systemdCgroup, Rootless: p.globals.isRootless(), Network: o.network,
-		Debug: p.globals.debug, LogFile: p.globals.log, LogFormat: p.globals.logFormat,
+		Notify: os.Getenv(notifyVariable) != "", SystemdCgroup: p.globals.SystemdCgroup, Rootless: p.globals.IsRootless(), Network: o.network,
+		Debug: p.globals.Debug, LogFile: p.globals.Log, LogFormat: p.globals.LogFormat,
 	})
 	for _, w := range warnings {
 		p.warn("%s", w)

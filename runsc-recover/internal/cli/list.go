@@ -10,6 +10,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) listCommand() *cli.Command {
@@ -23,14 +24,14 @@ EXAMPLES:
    # runsc-recover list --quiet
    # runsc-recover --root /run/other list --format json` + exitHelp,
 		Flags: []cli.Flag{
-			formatFlag(),
+			flags.FormatFlag(),
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print ids only"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -55,7 +56,7 @@ func (p *program) list(o listOptions) error {
 // loadAll returns all containers by name. One that can't be read is named on
 // standard error, and doesn't hide the others.
 func (p *program) loadAll() ([]stateView, error) {
-	dirs, err := statedir.ListDirs(p.globals.root)
+	dirs, err := statedir.ListDirs(p.globals.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +81,7 @@ func writeList(w io.Writer, all []stateView, o listOptions) error {
 		}
 		return nil
 	}
-	if o.format == formatJSON {
+	if o.format == flags.FormatJSON {
 		return writeJSON(w, all)
 	}
 	t := newTable(w)

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/urfave/cli/v2"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) pauseCommand() *cli.Command {
@@ -43,10 +45,10 @@ EXAMPLE:
 // container.
 func (p *program) onContainer(f func(ctx context.Context, ct *container) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
-		if err := needArgs(c, 1, 1); err != nil {
+		if err := flags.NeedArgs(c, 1, 1); err != nil {
 			return err
 		}
-		ct, err := openLive(p.globals.root, c.Args().First())
+		ct, err := openLive(p.globals.Root, c.Args().First())
 		if err != nil {
 			return err
 		}

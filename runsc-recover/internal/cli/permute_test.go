@@ -3,6 +3,8 @@ package cli
 import (
 	"strings"
 	"testing"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func TestArrange(t *testing.T) {
@@ -30,7 +32,7 @@ func TestArrange(t *testing.T) {
 		{"rr kill - --generate-bash-completion", "rr kill - --generate-bash-completion"},
 		{"rr wait web -f", "rr wait --format web"},
 	} {
-		if got := strings.Join(permute(app, strings.Fields(c.in)), " "); got != c.want {
+		if got := strings.Join(flags.Permute(app, strings.Fields(c.in)), " "); got != c.want {
 			t.Errorf("%q: %q, want %q", c.in, got, c.want)
 		}
 	}

@@ -33,7 +33,7 @@ func (p *program) findPlace(o launchOptions) (*place, error) {
 	if !o.fromStore {
 		return pl, nil
 	}
-	dir, err := statedir.FindDir(p.globals.root, o.id)
+	dir, err := statedir.FindDir(p.globals.Root, o.id)
 	if errors.Is(err, errdefs.ErrNotExist) {
 		return pl, nil
 	}
@@ -71,7 +71,7 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, e
 	if pl.before != nil {
 		return pl.before.Policy, checkDurable(pl.before.Policy)
 	}
-	config, err := config.FromAnnotations(bundle.Spec.Annotations, p.globals.recover)
+	config, err := config.FromAnnotations(bundle.Spec.Annotations, p.globals.Recover)
 	if err != nil {
 		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
 	}
@@ -81,7 +81,7 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, e
 	if err := checkDurable(config); err != nil {
 		return config, err
 	}
-	if id := statedir.ContainerDir(p.globals.root, pl.id); config.Store == "" || !HasStore(id, config) {
+	if id := statedir.ContainerDir(p.globals.Root, pl.id); config.Store == "" || !HasStore(id, config) {
 		return config, errdefs.ErrNotExist // nor its checkpoints
 	}
 	return config, nil

@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) psCommand() *cli.Command {
@@ -32,13 +33,13 @@ EXAMPLES:
    # runsc-recover ps web
    # runsc-recover ps web -o pid,rss,comm
    # runsc-recover ps --format json web` + exitHelp,
-		Flags:        []cli.Flag{formatFlag()},
+		Flags:        []cli.Flag{flags.FormatFlag()},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, -1); err != nil {
+			if err := flags.NeedArgs(c, 1, -1); err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -63,12 +64,12 @@ type psOptions struct {
 }
 
 func (p *program) ps(ctx context.Context, o psOptions) error {
-	ct, err := openContainer(p.globals.root, o.id)
+	ct, err := openContainer(p.globals.Root, o.id)
 	if err != nil {
 		return err
 	}
 	switch {
-	case o.format == formatJSON:
+	case o.format == flags.FormatJSON:
 		return writeJSON(p.Out, hostPids(ct.state))
 	case len(o.psArgs) > 0:
 		return writeHostPS(ctx, p.Out, hostPids(ct.state), o.psArgs)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/logging"
 )
 
@@ -22,17 +23,17 @@ type reporter struct {
 }
 
 // open sets the log up as the global options say.
-func (r *reporter) open(g globals) error {
+func (r *reporter) open(g flags.Globals) error {
 	w := r.stderr
-	if g.log != "" {
-		f, err := os.OpenFile(g.log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
+	if g.Log != "" {
+		f, err := os.OpenFile(g.Log, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 		if err != nil {
 			return fmt.Errorf("open log: %w", err)
 		}
 		w, r.toFile = f, true
 	}
 	var err error
-	r.log, err = logging.New(w, g.logFormat, g.debug)
+	r.log, err = logging.New(w, g.LogFormat, g.Debug)
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) restoreCommand() *cli.Command {
@@ -43,7 +44,7 @@ EXIT STATUS:
 			&cli.StringFlag{Name: "lsm-mount-context", Hidden: true, Usage: "ignored"},
 		}, ignoredImageFlags()...)...),
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			if c.Bool("lazy-pages") {

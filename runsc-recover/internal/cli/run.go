@@ -2,6 +2,8 @@ package cli
 
 import (
 	"github.com/urfave/cli/v2"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) runCommand() *cli.Command {
@@ -22,7 +24,7 @@ EXIT STATUS:
    couldn't be run.`,
 		Flags: append(launchFlags(), foregroundFlags()...),
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			o, err := readLaunchOptions(c)

@@ -12,6 +12,7 @@ import (
 
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) specCommand() *cli.Command {
@@ -28,7 +29,7 @@ EXAMPLE:
 			&cli.BoolFlag{Name: "rootless", Usage: "for a container without privileges on the host"},
 		},
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 0, 0); err != nil {
+			if err := flags.NeedArgs(c, 0, 0); err != nil {
 				return err
 			}
 			return writeSpec(filepath.Join(c.String("bundle"), oci.ConfigFile), exampleSpec(c.Bool("rootless")))

@@ -7,6 +7,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -24,7 +25,7 @@ EXAMPLE:
    # runsc-recover start web` + exitHelp,
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			return p.start(c.Context, c.Args().First())
@@ -33,7 +34,7 @@ EXAMPLE:
 }
 
 func (p *program) start(ctx context.Context, id string) error {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return err
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/urfave/cli/v2"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) stateCommand() *cli.Command {
@@ -23,7 +25,7 @@ EXAMPLE:
    # runsc-recover state web` + exitHelp,
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
 			return p.showState(c.Args().First())
@@ -32,7 +34,7 @@ EXAMPLE:
 }
 
 func (p *program) showState(id string) error {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return err
 	}

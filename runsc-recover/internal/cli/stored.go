@@ -20,7 +20,7 @@ type keeper interface {
 
 // withKeeper calls f with the container's keeper.
 func (p *program) withKeeper(ctx context.Context, id string, f func(context.Context, keeper) error) error {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 
 	"github.com/urfave/cli/v2"
+
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 func (p *program) updateCommand() *cli.Command {
@@ -20,10 +22,10 @@ The limits hold for the whole container, gVisor and the supervisor included.
 EXAMPLES:
    # runsc-recover update --memory 512m --pids-limit 200 web
    # echo '{"pids":{"limit":200}}' | runsc-recover update --resources - web` + exitHelp,
-		Flags:        updateFlags(),
+		Flags:        flags.ResourceFlags(),
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			r, err := readResources(c, p.In)
+			r, err := flags.ReadResources(c, p.In)
 			if err != nil {
 				return err
 			}

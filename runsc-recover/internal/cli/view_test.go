@@ -21,6 +21,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/test/expect"
 )
 
@@ -61,17 +62,17 @@ func TestGoldenViews(t *testing.T) {
 	}
 	processes := []api.Process{{PID: 1, UID: 0, TTY: "?", STime: "03:04", Time: "20ms", Cmd: "sh"}, {PID: 23, PPID: 1, UID: 4000000, TTY: "", STime: "03:05", Time: "0s", Cmd: "x\x1b[2J"}}
 	for name, write := range map[string]func(b *bytes.Buffer) error{
-		"list.txt":           func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatTable}) },
-		"list.json":          func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: formatJSON}) },
+		"list.txt":           func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: flags.FormatTable}) },
+		"list.json":          func(b *bytes.Buffer) error { return writeList(b, states, listOptions{format: flags.FormatJSON}) },
 		"list-quiet.txt":     func(b *bytes.Buffer) error { return writeList(b, states, listOptions{quiet: true}) },
-		"list-empty.json":    func(b *bytes.Buffer) error { return writeList(b, nil, listOptions{format: formatJSON}) },
+		"list-empty.json":    func(b *bytes.Buffer) error { return writeList(b, nil, listOptions{format: flags.FormatJSON}) },
 		"ps.txt":             func(b *bytes.Buffer) error { return writeProcesses(b, processes) },
 		"episodes.txt":       func(b *bytes.Buffer) error { return writeEpisodes(b, someEpisodes()) },
 		"episode.txt":        func(b *bytes.Buffer) error { return writeEpisodeDetails(b, someEpisodes()) },
-		"checkpoints.txt":    func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), formatTable) },
-		"checkpoint.txt":     func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[0], formatTable) },
-		"checkpoint-bad.txt": func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[1], formatTable) },
-		"checkpoints.json":   func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), formatJSON) },
+		"checkpoints.txt":    func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), flags.FormatTable) },
+		"checkpoint.txt":     func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[0], flags.FormatTable) },
+		"checkpoint-bad.txt": func(b *bytes.Buffer) error { return writeCheckpoint(b, someCheckpoints()[1], flags.FormatTable) },
+		"checkpoints.json":   func(b *bytes.Buffer) error { return writeCheckpoints(b, someCheckpoints(), flags.FormatJSON) },
 		"events.json": func(b *bytes.Buffer) error {
 			return writeJSON(b, event{Type: "stats", ID: "web", Data: statsView(api.Stats{CPUUsageNS: 1, CPUKernelNS: 2, CPUUserNS: 3, MemoryUsage: 4, MemoryLimit: 5, MemoryMax: 6, MemoryFailcnt: 7, PidsCurrent: 8, PidsLimit: 9})})
 		},

@@ -8,6 +8,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 // statusUnknown is the status of a container whose supervisor was killed: no
@@ -27,13 +28,13 @@ EXAMPLE:
 EXIT STATUS:
    The container's: 128+n when signal n ended it, 137 when its supervisor was
    killed. 1 when there is no such container.`,
-		Flags:        []cli.Flag{formatFlag()},
+		Flags:        []cli.Flag{flags.FormatFlag()},
 		BashComplete: p.completeIDs,
 		Action: func(c *cli.Context) error {
-			if err := needArgs(c, 1, 1); err != nil {
+			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			format, err := formatOf(c)
+			format, err := flags.ReadFormat(c)
 			if err != nil {
 				return err
 			}
@@ -43,7 +44,7 @@ EXIT STATUS:
 }
 
 func (p *program) wait(ctx context.Context, id, format string) error {
-	ct, err := openContainer(p.globals.root, id)
+	ct, err := openContainer(p.globals.Root, id)
 	if err != nil {
 		return err
 	}
@@ -51,7 +52,7 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 	if err != nil {
 		return err
 	}
-	if format == formatJSON {
+	if format == flags.FormatJSON {
 		if err := writeJSON(p.Out, exit); err != nil {
 			return err
 		}

@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"encoding/json"
@@ -15,8 +15,8 @@ import (
 // parseProcess reads a process as exec with these arguments would.
 func parseProcess(t *testing.T, config string, args ...string) (p *specs.Process, err error) {
 	t.Helper()
-	app := &cli.App{DisableSliceFlagSeparator: true, Flags: processFlags(), Action: func(c *cli.Context) error {
-		p, err = readProcess(c, config)
+	app := &cli.App{DisableSliceFlagSeparator: true, Flags: ProcessFlags(), Action: func(c *cli.Context) error {
+		p, err = ReadProcess(c, config)
 		return nil
 	}}
 	if err := app.Run(append([]string{"exec"}, args...)); err != nil {

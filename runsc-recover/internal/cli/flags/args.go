@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"path/filepath"
@@ -11,9 +11,9 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// needArgs refuses a number of arguments outside [least, most]; most < 0 is no
+// NeedArgs refuses a number of arguments outside [least, most]; most < 0 is no
 // limit.
-func needArgs(c *cli.Context, least, most int) error {
+func NeedArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
 	switch {
 	case least == most && n != least:
@@ -26,8 +26,8 @@ func needArgs(c *cli.Context, least, most int) error {
 	return nil
 }
 
-func seqArg(c *cli.Context) (checkpoint.Seq, error) {
-	if err := needArgs(c, 2, 2); err != nil {
+func ReadCheckpoint(c *cli.Context) (checkpoint.Seq, error) {
+	if err := NeedArgs(c, 2, 2); err != nil {
 		return 0, err
 	}
 	seq, err := strconv.ParseUint(c.Args().Get(1), 10, 64)
@@ -37,7 +37,7 @@ func seqArg(c *cli.Context) (checkpoint.Seq, error) {
 	return checkpoint.Seq(seq), nil
 }
 
-func absOrEmpty(path string) (string, error) {
+func AbsPath(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}

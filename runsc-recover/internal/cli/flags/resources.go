@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"encoding/json"
@@ -18,7 +18,7 @@ import (
 // maxResources bounds what is read of a resources file.
 const maxResources = 1 << 20
 
-func updateFlags() []cli.Flag {
+func ResourceFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "resources", Aliases: []string{"r"}, Usage: "read the OCI resources structure from `FILE`, - for standard input"},
 		&cli.StringFlag{Name: "cpuset-cpus", Usage: "CPUs to use"},
@@ -81,8 +81,8 @@ func unsigned(v int64) *uint64 {
 	return &u
 }
 
-// readResources reads the limits that the options, or --resources, ask for.
-func readResources(c *cli.Context, stdin io.Reader) (specs.LinuxResources, error) {
+// ReadResources reads the limits that the options, or --resources, ask for.
+func ReadResources(c *cli.Context, stdin io.Reader) (specs.LinuxResources, error) {
 	var r specs.LinuxResources
 	switch path := c.String("resources"); path {
 	case "":

@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"slices"
@@ -10,12 +10,12 @@ import (
 // completionFlag ends a command line that a shell wants completed.
 const completionFlag = "--generate-bash-completion"
 
-// permute moves a command's options before its arguments, since callers of
+// Permute moves a command's options before its arguments, since callers of
 // runc may write them after the id, and spells short options out, since the
 // library refuses both forms in one command line. Where arguments are a
 // command line of their own (exec, ps) the first argument ends the options, as
 // in runc.
-func permute(app *cli.App, args []string) []string {
+func Permute(app *cli.App, args []string) []string {
 	i, cmd := findCommand(app, args)
 	if cmd == nil || args[len(args)-1] == completionFlag {
 		return args

@@ -1,4 +1,4 @@
-package cli
+package flags
 
 import (
 	"encoding/json"
@@ -20,8 +20,8 @@ import (
 // maxProcess bounds what is read of a process file.
 const maxProcess = 16 << 20
 
-// processFlags are the options that say what a process is.
-func processFlags() []cli.Flag {
+// ProcessFlags are the options that say what a process is.
+func ProcessFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "read the OCI process structure from `FILE`"},
 		&cli.StringFlag{Name: "cwd", Usage: "working directory"},
@@ -36,9 +36,9 @@ func processFlags() []cli.Flag {
 	}
 }
 
-// readProcess makes the process from --process, or else from the container's
+// ReadProcess makes the process from --process, or else from the container's
 // own with what the options change.
-func readProcess(c *cli.Context, config string) (*specs.Process, error) {
+func ReadProcess(c *cli.Context, config string) (*specs.Process, error) {
 	if path := c.String("process"); path != "" {
 		var p specs.Process
 		if err := readJSON(path, &p); err != nil {
@@ -149,8 +149,8 @@ func checkProcess(p *specs.Process) error {
 	return nil
 }
 
-// preservedFiles are the n descriptors after stdio that the caller hands down.
-func preservedFiles(n int) ([]*os.File, error) {
+// PreservedFiles are the n descriptors after stdio that the caller hands down.
+func PreservedFiles(n int) ([]*os.File, error) {
 	var files []*os.File
 	for i := range n {
 		fd := 3 + i
