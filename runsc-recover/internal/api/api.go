@@ -7,7 +7,9 @@
 package api
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -107,6 +109,20 @@ type CheckpointEntry struct {
 	Reasons []string `json:"reasons,omitempty"`
 	// Error is set when it can't be used.
 	Error string `json:"error,omitempty"`
+}
+
+// EntriesOf lists the checkpoints of a store by number: those that can be used,
+// with the reasons for keeping them where there are any, and those that can't.
+func EntriesOf(good []checkpoint.Manifest, bad map[checkpoint.Seq]error, reasons map[checkpoint.Seq][]string) []CheckpointEntry {
+	var out []CheckpointEntry
+	for _, m := range good {
+		out = append(out, CheckpointEntry{Manifest: m, Reasons: reasons[m.Seq]})
+	}
+	for seq, err := range bad {
+		out = append(out, CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
+	}
+	slices.SortFunc(out, func(a, b CheckpointEntry) int { return cmp.Compare(a.Seq, b.Seq) })
+	return out
 }
 
 // Episode is the record of one failure and all attempts to get past it.

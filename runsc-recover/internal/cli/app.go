@@ -21,8 +21,10 @@ import (
 // program is what commands share.
 type program struct {
 	Options
-	report  *reporter
-	globals flags.Globals // set before a command runs
+	report *reporter
+	// Set before a command runs.
+	globals    flags.Globals
+	containers *Root
 }
 
 // newApp returns the command line.
@@ -98,6 +100,7 @@ func (p *program) before(c *cli.Context) error {
 	if err := p.report.open(g); err != nil {
 		return err
 	}
+	p.containers = &Root{Dir: g.Root, GVisorVersion: p.GVisorVersion, Log: p.report.log}
 	if c.Args().First() != execWaitName { // whose standard error is a process's
 		p.report.log.Debug("command", "args", c.Args().Slice())
 	}

@@ -3,13 +3,11 @@ package cli
 import (
 	"context"
 	"fmt"
-	"os"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
@@ -106,45 +104,24 @@ func readCheckpointOptions(c *cli.Context) (checkpointOptions, error) {
 }
 
 func (p *program) checkpoint(ctx context.Context, o checkpointOptions) error {
-	ct, err := openContainer(p.globals.Root, o.id)
+	ct, err := p.containers.Open(o.id)
 	if err != nil {
 		return err
 	}
-	if s := ct.state.CurrentStatus(); s == statedir.StatusCreated || s == statedir.StatusStopped {
-		return errdefs.Errorf(errdefs.CodeNotRunning, "container cannot be checkpointed in %s state", s)
+	if err := ct.CheckCheckpoint(); err != nil {
+		return err
 	}
 	if o.intoStore {
 		return p.checkpointIntoStore(ctx, ct, o.format)
 	}
-	if err := os.MkdirAll(o.image.ImagePath, 0o700); err != nil {
-		return fmt.Errorf("make image directory: %w", err)
-	}
-	if err := ct.client.SaveImage(ctx, o.image); err != nil {
-		return asStopped(err)
-	}
-	if err := markImage(o.image.ImagePath); err != nil {
+	if err := ct.SaveImage(ctx, o.image); err != nil || o.image.LeaveRunning {
 		return err
 	}
-	if o.image.LeaveRunning {
-		return nil
-	}
-	return p.delete(ctx, deleteOptions{id: o.id, force: true})
+	return p.containers.Delete(ctx, o.id, true)
 }
 
-// criuInventory is the file by which podman knows a complete image: CRIU's.
-const criuInventory = "inventory.img"
-
-// markImage makes an image known as complete to engines that look for CRIU's
-// files. Ours has none, so the file is empty.
-func markImage(dir string) error {
-	if err := os.WriteFile(filepath.Join(dir, criuInventory), nil, 0o600); err != nil {
-		return fmt.Errorf("mark image as complete: %w", err)
-	}
-	return nil
-}
-
-func (p *program) checkpointIntoStore(ctx context.Context, ct *container, format string) error {
-	m, err := ask(ctx, ct.client.Checkpoint)
+func (p *program) checkpointIntoStore(ctx context.Context, ct *Container, format string) error {
+	m, err := ct.Checkpoint(ctx)
 	if err != nil {
 		return err
 	}

@@ -29,9 +29,9 @@ deleted.`,
 			p.checkpointsListCommand(),
 			p.checkpointsInspectCommand(),
 			p.onCheckpointCommand("verify", "read a checkpoint in full and compare its hashes",
-				func(ctx context.Context, k keeper, seq checkpoint.Seq) error { return k.VerifyCheckpoint(ctx, seq) }),
+				(*Container).VerifyCheckpoint),
 			p.onCheckpointCommand("remove", "delete a checkpoint",
-				func(ctx context.Context, k keeper, seq checkpoint.Seq) error { return k.RemoveCheckpoint(ctx, seq) }),
+				(*Container).RemoveCheckpoint),
 		},
 	}
 }
@@ -58,7 +58,11 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			all, err := p.loadCheckpoints(c.Context, c.Args().First())
+			ct, err := p.containers.Open(c.Args().First())
+			if err != nil {
+				return err
+			}
+			all, err := ct.Checkpoints(c.Context)
 			if err != nil {
 				return err
 			}
@@ -72,11 +76,11 @@ EXAMPLE:
 
 // tellProblem says what stands in the way of the next checkpoint.
 func (p *program) tellProblem(id string) error {
-	ct, err := openContainer(p.globals.Root, id)
+	ct, err := p.containers.Open(id)
 	if err != nil {
 		return err
 	}
-	if why := viewOf(ct.state).CheckpointError; why != "" {
+	if why := viewOf(ct.State()).CheckpointError; why != "" {
 		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", printable(why))
 	}
 	return nil
@@ -107,7 +111,11 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			all, err := p.loadCheckpoints(c.Context, c.Args().First())
+			ct, err := p.containers.Open(c.Args().First())
+			if err != nil {
+				return err
+			}
+			all, err := ct.Checkpoints(c.Context)
 			if err != nil {
 				return err
 			}
@@ -165,7 +173,7 @@ func storedText(m checkpoint.Manifest) string {
 }
 
 // onCheckpointCommand is a command about one checkpoint that prints nothing.
-func (p *program) onCheckpointCommand(name, usage string, f func(context.Context, keeper, checkpoint.Seq) error) *cli.Command {
+func (p *program) onCheckpointCommand(name, usage string, f func(*Container, context.Context, checkpoint.Seq) error) *cli.Command {
 	return &cli.Command{
 		Name:         name,
 		Usage:        usage,
@@ -177,17 +185,13 @@ func (p *program) onCheckpointCommand(name, usage string, f func(context.Context
 			if err != nil {
 				return err
 			}
-			return p.withKeeper(c.Context, c.Args().First(), func(ctx context.Context, k keeper) error { return f(ctx, k, seq) })
+			ct, err := p.containers.Open(c.Args().First())
+			if err != nil {
+				return err
+			}
+			return f(ct, c.Context, seq)
 		},
 	}
-}
-
-func (p *program) loadCheckpoints(ctx context.Context, id string) (all []api.CheckpointEntry, err error) {
-	err = p.withKeeper(ctx, id, func(ctx context.Context, k keeper) error {
-		all, err = k.Checkpoints(ctx)
-		return err
-	})
-	return all, err
 }
 
 func writeCheckpoints(w io.Writer, all []api.CheckpointEntry, format string) error {

@@ -119,7 +119,7 @@ func TestDeadSupervisor(t *testing.T) {
 	if got := command(t, root, "ps", "--format", "json", "web"); got.out != "null\n" {
 		t.Errorf("ps: %+v", got)
 	}
-	if got := command(t, root, "wait", "web"); got.status != statusUnknown {
+	if got := command(t, root, "wait", "web"); got.status != StatusUnknown {
 		t.Errorf("wait: %+v", got)
 	}
 	if got := command(t, root, "delete", "web"); got.status != 0 || got.errout != "" {

@@ -7,7 +7,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
@@ -72,12 +71,12 @@ EXAMPLES:
 func (p *program) completeIDs(c *cli.Context) {
 	// Completion skips the code that reads the global options.
 	if g, err := flags.ReadGlobals(c); err == nil {
-		dirs, err := statedir.ListDirs(g.Root)
+		ids, err := (&Root{Dir: g.Root}).IDs()
 		if err != nil {
 			return
 		}
-		for _, d := range dirs {
-			fmt.Fprintln(p.Out, d.ID())
+		for _, id := range ids {
+			fmt.Fprintln(p.Out, id)
 		}
 	}
 	cli.DefaultCompleteWithFlags(c.Command)(c)

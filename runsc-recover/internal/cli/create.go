@@ -25,11 +25,11 @@ EXAMPLE:
 			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			o, err := readLaunchOptions(c)
+			o, err := p.readLaunchOptions(c)
 			if err != nil {
 				return err
 			}
-			o.detach = true
+			o.Detach = true
 			_, _, err = p.create(c.Context, o)
 			return err
 		},

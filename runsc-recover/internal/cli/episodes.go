@@ -70,11 +70,11 @@ EXAMPLES:
 // loadEpisodes reads the records that the supervisor keeps beside its state,
 // so that they can be had whether or not it is alive.
 func (p *program) loadEpisodes(id string) ([]api.Episode, error) {
-	ct, err := openContainer(p.globals.Root, id)
+	ct, err := p.containers.Open(id)
 	if err != nil {
 		return nil, err
 	}
-	all, err := episode.Load(ct.dir.EpisodesFile())
+	all, err := episode.Load(ct.EpisodesFile())
 	if all == nil {
 		all = []api.Episode{}
 	}

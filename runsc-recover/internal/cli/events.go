@@ -12,7 +12,6 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 // oomPoll is how often is looked for kills between the figures.
@@ -64,15 +63,15 @@ type event struct {
 }
 
 func (p *program) events(ctx context.Context, o eventsOptions) error {
-	ct, err := openContainer(p.globals.Root, o.id)
+	ct, err := p.containers.Open(o.id)
 	if err != nil {
 		return err
 	}
-	if ct.state.CurrentStatus() == statedir.StatusStopped {
+	if ct.Status() == statedir.StatusStopped {
 		return errdefs.Errorf(errdefs.CodeNotRunning, "container with id %s is not running", o.id)
 	}
 	if o.once {
-		s, err := ask(ctx, ct.client.Stats)
+		s, err := ct.Stats(ctx)
 		if err != nil {
 			return err
 		}
@@ -83,13 +82,13 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 	go func() {
 		// However the wait ends, there is nothing left to report on.
 		defer cancel()
-		_, _ = ct.client.Wait(ctx)
+		_, _ = ct.Wait(ctx)
 	}()
 	stream := eventStream{
 		eventsOptions: o,
 		out:           json.NewEncoder(p.Out),
-		stats:         ct.client.Stats,
-		oomKills:      func() uint64 { return cgroup.ReadLimitHits(ct.state.CgroupPaths).OOMKills },
+		stats:         ct.Stats,
+		oomKills:      ct.OOMKills,
 	}
 	return stream.run(ctx)
 }
@@ -128,7 +127,7 @@ func (s *eventStream) run(ctx context.Context) error {
 // writeStats writes the figures, and reports whether the container is over.
 func (s *eventStream) writeStats(ctx context.Context) (over bool, err error) {
 	st, err := s.stats(ctx)
-	if ctx.Err() != nil || errdefs.CodeOf(err) == errdefs.CodeSupervisorGone || isStopped(err) {
+	if ctx.Err() != nil || IsStopped(err) {
 		return true, nil
 	}
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
@@ -77,41 +76,31 @@ func (p *program) exec(c *cli.Context) error {
 	if err := flags.NeedArgs(c, 1, -1); err != nil {
 		return err
 	}
-	ct, err := openContainer(p.globals.Root, c.Args().First())
+	ct, err := p.containers.Open(c.Args().First())
 	if err != nil {
 		return err
 	}
-	if err := checkExec(ct.state.CurrentStatus(), c.Bool("ignore-paused")); err != nil {
+	if err := ct.CheckExec(c.Bool("ignore-paused")); err != nil {
 		return err
 	}
 	if err := checkSubCgroups(c.StringSlice("cgroup")); err != nil {
 		return err
 	}
-	o := execOptions{id: ct.state.ID, socket: ct.dir.ControlSocket(), detach: c.Bool("detach"), consoleSocket: c.String("console-socket"), preserveFDs: c.Int("preserve-fds")}
+	o := execOptions{id: ct.State().ID, socket: ct.ControlSocket(), detach: c.Bool("detach"), consoleSocket: c.String("console-socket"), preserveFDs: c.Int("preserve-fds")}
 	if o.pidFile, err = flags.AbsPath(c.String("pid-file")); err != nil {
 		return fmt.Errorf("find pid file: %w", err)
 	}
-	if o.process, err = flags.ReadProcess(c, filepath.Join(ct.state.Bundle, oci.ConfigFile)); err != nil {
+	if o.process, err = flags.ReadProcess(c, ct.ConfigFile()); err != nil {
 		return err
 	}
-	if err := checkConsole(o.process.Terminal, o.detach, o.consoleSocket); err != nil {
+	if err := CheckConsole(o.process.Terminal, o.detach, o.consoleSocket); err != nil {
 		return err
 	}
-	gen, err := ask(c.Context, ct.client.Generation)
+	gen, err := ct.Generation(c.Context)
 	if err != nil {
 		return err
 	}
 	return p.execIn(c.Context, o, gen)
-}
-
-func checkExec(s statedir.Status, ignorePaused bool) error {
-	switch {
-	case s == statedir.StatusStopped:
-		return errdefs.Errorf(errdefs.CodeNotRunning, "cannot exec in a stopped container")
-	case s == statedir.StatusPaused && !ignorePaused:
-		return errdefs.Errorf(errdefs.CodePaused, "cannot exec in a paused container (use --ignore-paused to override)")
-	}
-	return nil
 }
 
 // checkSubCgroups refuses a cgroup below the container's: all of a sandbox is
@@ -133,23 +122,11 @@ func checkSubCgroups(asked []string) error {
 	return nil
 }
 
-// checkConsole refuses a terminal that nobody would hold, and a socket that
-// nobody would use.
-func checkConsole(terminal, detach bool, socket string) error {
-	switch {
-	case detach && terminal && socket == "":
-		return errdefs.Errorf(errdefs.CodeRequest, "cannot allocate tty if runc will detach without setting console socket")
-	case !terminal && socket != "":
-		return errdefs.Errorf(errdefs.CodeRequest, "cannot use console socket if runc will not detach or allocate tty")
-	}
-	return nil
-}
-
 // execIn runs the process in the generation. Only a process in the foreground
 // and without a terminal is run by this process itself: a terminal needs a
 // session of its own, and a detached process one that outlives this command.
 func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation) error {
-	files, err := flags.PreservedFiles(o.preserveFDs)
+	files, err := PreservedFiles(o.preserveFDs)
 	if err != nil {
 		return err
 	}

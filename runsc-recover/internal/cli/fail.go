@@ -33,8 +33,8 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			return p.onContainer(func(ctx context.Context, ct *container) error {
-				return ct.client.Fail(ctx, r)
+			return p.onContainer(func(ct *Container, ctx context.Context) error {
+				return ct.Fail(ctx, r)
 			})(c)
 		},
 	}

@@ -50,11 +50,11 @@ EXAMPLES:
 }
 
 func (p *program) kill(ctx context.Context, id string, r api.SignalRequest) error {
-	ct, err := openLive(p.globals.Root, id)
-	if err == nil && r.Signal != 0 {
-		err = call(ctx, func(ctx context.Context) error { return ct.client.Signal(ctx, r) })
+	ct, err := p.containers.Open(id)
+	if err == nil {
+		err = ct.Signal(ctx, r)
 	}
-	if isStopped(err) && r.All {
+	if IsStopped(err) && r.All {
 		return nil // nothing is left that could miss the signal
 	}
 	return err

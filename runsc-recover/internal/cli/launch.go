@@ -5,36 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
-	"golang.org/x/sys/unix"
 
-	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
-	"runsc-recover/runsc-recover/internal/supervisor"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 // launchOptions are what create, run and restore were asked for.
 type launchOptions struct {
-	id            string
-	bundle        string
-	pidFile       string // absolute
-	consoleSocket string // absolute
-	imagePath     string // absolute, for restore
-	fromStore     bool   // go on from the container's store, at checkpoint fromSeq
-	fromSeq       checkpoint.Seq
-	preserveFDs   int
-	detach        bool           // don't stay until the container is over
-	keep          bool           // don't delete it then
-	network       config.Network // as the annotation or the flag asks
+	CreateOptions
+	keep bool // don't delete the container when it is over
 }
 
 func bundleFlag() cli.Flag {
@@ -62,21 +47,23 @@ func foregroundFlags() []cli.Flag {
 	}
 }
 
-func readLaunchOptions(c *cli.Context) (launchOptions, error) {
+func (p *program) readLaunchOptions(c *cli.Context) (launchOptions, error) {
+	g := p.globals
 	o := launchOptions{
-		id:          c.Args().First(),
-		bundle:      c.String("bundle"),
-		preserveFDs: c.Int("preserve-fds"),
-		detach:      c.Bool("detach"),
-		keep:        c.Bool("keep"),
+		CreateOptions: CreateOptions{Bundle: c.String("bundle"), Defaults: g.Recover, Detach: c.Bool("detach")},
+		keep:          c.Bool("keep"),
 	}
-	if o.preserveFDs < 0 {
-		return o, errdefs.Errorf(errdefs.CodeRequest, "--preserve-fds is %d", o.preserveFDs)
+	s := &o.Supervisor
+	s.ID, s.PreserveFDs, s.Notify = c.Args().First(), c.Int("preserve-fds"), os.Getenv(notifyVariable) != ""
+	s.SystemdCgroup, s.Rootless, s.Network = g.SystemdCgroup, g.IsRootless(), config.Network(g.Network)
+	s.Debug, s.LogFile, s.LogFormat = g.Debug, g.Log, g.LogFormat
+	if s.PreserveFDs < 0 {
+		return o, errdefs.Errorf(errdefs.CodeRequest, "--preserve-fds is %d", s.PreserveFDs)
 	}
 	for _, path := range []struct {
 		flag string
 		to   *string
-	}{{"pid-file", &o.pidFile}, {"console-socket", &o.consoleSocket}, {"image-path", &o.imagePath}} {
+	}{{"pid-file", &s.PidFile}, {"console-socket", &s.ConsoleSocket}, {"image-path", &s.ImagePath}} {
 		var err error
 		if *path.to, err = flags.AbsPath(c.String(path.flag)); err != nil {
 			return o, fmt.Errorf("find --%s: %w", path.flag, err)
@@ -85,87 +72,42 @@ func readLaunchOptions(c *cli.Context) (launchOptions, error) {
 	return o, nil
 }
 
-// create makes a container, up to the point where it waits for start. Where
-// this process is to hold the container's terminal the relay isn't nil.
-func (p *program) create(ctx context.Context, o launchOptions) (ct *container, relay *terminal.Relay, err error) {
-	// Somebody who interrupts a creation gets it undone.
-	ctx, stop := signal.NotifyContext(ctx, unix.SIGINT, unix.SIGTERM, unix.SIGHUP)
-	defer stop()
-	if err := statedir.ValidateID(o.id); err != nil {
-		return nil, nil, err
-	}
-	pl, err := p.findPlace(o)
-	if err != nil {
-		return nil, nil, err
-	}
-	defer pl.unlock()
-	bundle, err := oci.LoadBundle(pl.bundle)
-	if err != nil {
-		return nil, nil, err
-	}
-	if o.network, err = flags.NetworkOf(bundle.Spec.Annotations, p.globals.Network); err != nil {
-		return nil, nil, err
-	}
-	config, err := p.recoverConfig(pl, bundle)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := checkConsole(bundle.Spec.Process.Terminal, o.detach, o.consoleSocket); err != nil {
-		return nil, nil, err
-	}
-	if _, err := flags.PreservedFiles(o.preserveFDs); err != nil {
-		return nil, nil, err
-	}
-	if err := pl.take(p.globals.Root); err != nil {
-		return nil, nil, err
-	}
-	relay, err = p.spawn(ctx, bundle, config, pl.dir, pl.lock, o)
-	if err == nil {
-		ct, err = openContainer(p.globals.Root, o.id)
-	}
-	if err != nil && ctx.Err() != nil {
-		err = errdefs.Errorf(errdefs.CodeInterrupted, "interrupted: %w", context.Cause(ctx))
-	}
-	if err != nil {
-		return nil, nil, pl.leave(err)
-	}
-	return ct, relay, nil
+const (
+	// notifyVariable names the service manager's socket, and LISTEN_FDS how many
+	// sockets it has handed down; see sd_notify(3) and sd_listen_fds(3).
+	notifyVariable = "NOTIFY_SOCKET"
+	listenVariable = "LISTEN_FDS"
+)
+
+func startOptions(detach bool) StartOptions {
+	return StartOptions{Manager: os.Getenv(notifyVariable), Detach: detach}
 }
 
-// spawn starts the supervisor. The terminal of a container in the foreground
-// comes to this process.
-func (p *program) spawn(ctx context.Context, bundle *oci.Bundle, config config.Config, dir statedir.Dir, lock *statedir.Lock, o launchOptions) (*terminal.Relay, error) {
-	var own *terminal.Socket
-	socket := o.consoleSocket
-	if bundle.Spec.Process.Terminal && socket == "" {
-		var err error
-		if own, err = terminal.Listen(); err != nil {
-			return nil, err
-		}
-		defer own.Close()
-		socket = own.Path()
-	}
+func (p *program) create(ctx context.Context, o launchOptions) (*Container, *terminal.Relay, error) {
 	if os.Getenv(listenVariable) != "" {
 		p.warn("the sockets of %s aren't handed down: a sandbox can't listen on those of the host", listenVariable)
 	}
-	warnings, err := supervisor.Spawn(ctx, bundle.Spec, lock, supervisor.SpawnOptions{
-		ID: o.id, Dir: dir, Path: bundle.Path, Policy: config,
-		PidFile: o.pidFile, ConsoleSocket: socket, ImagePath: o.imagePath, FromStore: o.fromStore, FromSeq: o.fromSeq, PreserveFDs: o.preserveFDs,
-		Notify: os.Getenv(notifyVariable) != "", SystemdCgroup: p.globals.SystemdCgroup, Rootless: p.globals.IsRootless(), Network: o.network,
-		Debug: p.globals.Debug, LogFile: p.globals.Log, LogFormat: p.globals.LogFormat,
-	})
-	for _, w := range warnings {
-		p.warn("%s", w)
+	return p.containers.Create(ctx, o.CreateOptions)
+}
+
+func (p *program) launch(ctx context.Context, o launchOptions) error {
+	if o.Detach {
+		return p.runDetached(ctx, o)
 	}
-	if err != nil || own == nil {
-		return nil, err
-	}
-	master, err := own.Receive()
+	return p.runForeground(ctx, o)
+}
+
+// runDetached starts the container and returns.
+func (p *program) runDetached(ctx context.Context, o launchOptions) error {
+	ct, _, err := p.create(ctx, o)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	defer master.Close()
-	return terminal.NewRelay(master)
+	err = ct.Start(ctx, startOptions(true))
+	if err == nil || o.Supervisor.FromStore {
+		return err // a container's checkpoints aren't lost for that
+	}
+	return errors.Join(err, p.containers.Delete(ctx, o.Supervisor.ID, true))
 }
 
 // runForeground starts the container, stays until it is over and deletes it.
@@ -176,64 +118,36 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 	}
 	if relay != nil {
 		if err := relay.Start(); err != nil {
-			return errors.Join(err, p.delete(ctx, deleteOptions{id: o.id, force: true}))
+			return errors.Join(err, p.containers.Delete(ctx, o.Supervisor.ID, true))
 		}
 	}
 	stop := terminal.ForwardSignals(relay, func(sig syscall.Signal) {
-		_ = call(ctx, func(ctx context.Context) error {
-			return ct.client.Signal(ctx, api.SignalRequest{Signal: int(sig)})
-		})
+		_ = ct.Signal(ctx, api.SignalRequest{Signal: int(sig)})
 	})
 	defer stop()
-	err = p.startNotifying(ctx, ct, false)
+	err = ct.Start(ctx, startOptions(false))
 	started := err == nil
 	if started {
-		err = waitSupervisor(ct)
+		err = reap(ct)
 	}
 	if relay != nil {
 		relay.Stop()
 	}
-	if o.keep || !started && o.fromStore {
+	if o.keep || !started && o.Supervisor.FromStore {
 		return err
 	}
 	// What follows must not hide the container's status.
-	if derr := p.delete(ctx, deleteOptions{id: o.id, force: true}); derr != nil {
+	if derr := p.containers.Delete(ctx, o.Supervisor.ID, true); derr != nil {
 		p.warn("delete container: %v", derr)
 	}
 	return err
 }
 
-// waitSupervisor waits for the supervisor, which is this process's child, and
-// returns its status, which is the container's.
-func waitSupervisor(ct *container) error {
-	child, err := os.FindProcess(ct.state.Supervisor.Pid)
-	if err != nil {
-		return fmt.Errorf("find supervisor: %w", err)
-	}
-	state, err := child.Wait()
-	if err != nil {
-		return fmt.Errorf("wait for supervisor: %w", err)
-	}
-	return endedAs(state)
-}
-
-// runDetached starts the container and returns.
-func (p *program) runDetached(ctx context.Context, o launchOptions) error {
-	ct, _, err := p.create(ctx, o)
+// reap waits for the container's end and returns its status.
+func reap(ct *Container) error {
+	state, err := ct.Reap()
 	if err != nil {
 		return err
 	}
-	if err := p.startNotifying(ctx, ct, true); err != nil && o.fromStore {
-		return err // its checkpoints aren't lost for that
-	} else if err != nil {
-		return errors.Join(err, p.delete(ctx, deleteOptions{id: o.id, force: true}))
-	}
-	return nil
-}
-
-func (p *program) launch(ctx context.Context, o launchOptions) error {
-	if o.detach {
-		return p.runDetached(ctx, o)
-	}
-	return p.runForeground(ctx, o)
+	return endedAs(state)
 }

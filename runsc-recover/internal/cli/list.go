@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
@@ -56,19 +55,19 @@ func (p *program) list(o listOptions) error {
 // loadAll returns all containers by name. One that can't be read is named on
 // standard error, and doesn't hide the others.
 func (p *program) loadAll() ([]stateView, error) {
-	dirs, err := statedir.ListDirs(p.globals.Root)
+	ids, err := p.containers.IDs()
 	if err != nil {
 		return nil, err
 	}
 	var all []stateView
-	for _, d := range dirs {
-		s, err := statedir.LoadState(d)
+	for _, id := range ids {
+		ct, err := p.containers.Open(id)
 		switch {
 		case errors.Is(err, errdefs.ErrNotExist): // being created or deleted
 		case err != nil:
-			fmt.Fprintf(p.Err, "load container %s: %v\n", d.ID(), err)
+			fmt.Fprintf(p.Err, "load container %s: %v\n", id, err)
 		default:
-			all = append(all, viewOf(s))
+			all = append(all, viewOf(ct.State()))
 		}
 	}
 	return all, nil

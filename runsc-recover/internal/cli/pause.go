@@ -19,9 +19,7 @@ no run time passes meanwhile. A pause during a rollback holds the copy.
 EXAMPLE:
    # runsc-recover pause web` + exitHelp,
 		BashComplete: p.completeIDs,
-		Action: p.onContainer(func(ctx context.Context, ct *container) error {
-			return ct.client.Pause(ctx)
-		}),
+		Action:       p.onContainer((*Container).Pause),
 	}
 }
 
@@ -35,23 +33,20 @@ func (p *program) resumeCommand() *cli.Command {
 EXAMPLE:
    # runsc-recover resume web` + exitHelp,
 		BashComplete: p.completeIDs,
-		Action: p.onContainer(func(ctx context.Context, ct *container) error {
-			return ct.client.Resume(ctx)
-		}),
+		Action:       p.onContainer((*Container).Resume),
 	}
 }
 
-// onContainer is the action of a command whose one argument is a live
-// container.
-func (p *program) onContainer(f func(ctx context.Context, ct *container) error) cli.ActionFunc {
+// onContainer is the action of a command whose one argument is a container.
+func (p *program) onContainer(f func(ct *Container, ctx context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if err := flags.NeedArgs(c, 1, 1); err != nil {
 			return err
 		}
-		ct, err := openLive(p.globals.Root, c.Args().First())
+		ct, err := p.containers.Open(c.Args().First())
 		if err != nil {
 			return err
 		}
-		return call(c.Context, func(ctx context.Context) error { return f(ctx, ct) })
+		return f(ct, c.Context)
 	}
 }

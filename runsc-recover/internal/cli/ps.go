@@ -64,39 +64,23 @@ type psOptions struct {
 }
 
 func (p *program) ps(ctx context.Context, o psOptions) error {
-	ct, err := openContainer(p.globals.Root, o.id)
+	ct, err := p.containers.Open(o.id)
 	if err != nil {
 		return err
 	}
 	switch {
 	case o.format == flags.FormatJSON:
-		return writeJSON(p.Out, hostPids(ct.state))
+		return writeJSON(p.Out, ct.HostPIDs())
 	case len(o.psArgs) > 0:
-		return writeHostPS(ctx, p.Out, hostPids(ct.state), o.psArgs)
-	case ct.state.CurrentStatus() == statedir.StatusStopped:
+		return writeHostPS(ctx, p.Out, ct.HostPIDs(), o.psArgs)
+	case ct.Status() == statedir.StatusStopped:
 		return writeProcesses(p.Out, nil)
 	}
-	ps, err := ask(ctx, ct.client.Processes)
-	if err != nil && !isStopped(err) {
+	ps, err := ct.Processes(ctx)
+	if err != nil && !IsStopped(err) {
 		return err
 	}
 	return writeProcesses(p.Out, ps)
-}
-
-// hostPids are the host processes of the container, nil for a stopped one.
-func hostPids(s *statedir.State) []int {
-	if s.CurrentStatus() == statedir.StatusStopped {
-		return nil
-	}
-	pids := []int{s.Supervisor.Pid}
-	for _, g := range s.Generations {
-		for _, pr := range g.Processes {
-			if pr.Alive() && !slices.Contains(pids, pr.Pid) {
-				pids = append(pids, pr.Pid)
-			}
-		}
-	}
-	return pids
 }
 
 // writeProcesses prints the columns of ps -ef.

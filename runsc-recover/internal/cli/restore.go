@@ -50,18 +50,19 @@ EXIT STATUS:
 			if c.Bool("lazy-pages") {
 				return errdefs.Errorf(errdefs.CodeUnsupported, "--lazy-pages is not supported")
 			}
-			o, err := readLaunchOptions(c)
+			o, err := p.readLaunchOptions(c)
 			if err != nil {
 				return err
 			}
-			o.fromStore, o.fromSeq = c.Bool("from-store"), checkpoint.Seq(c.Uint64("checkpoint"))
+			s := &o.Supervisor
+			s.FromStore, s.FromSeq = c.Bool("from-store"), checkpoint.Seq(c.Uint64("checkpoint"))
 			switch {
-			case o.fromStore && o.imagePath != "":
+			case s.FromStore && s.ImagePath != "":
 				return errdefs.Errorf(errdefs.CodeRequest, "--from-store and --image-path exclude each other")
-			case !o.fromStore && c.IsSet("checkpoint"):
+			case !s.FromStore && c.IsSet("checkpoint"):
 				return errdefs.Errorf(errdefs.CodeRequest, "--checkpoint goes with --from-store")
-			case !o.fromStore:
-				if o.imagePath, err = findImage(o.imagePath); err != nil {
+			case !s.FromStore:
+				if s.ImagePath, err = findImage(s.ImagePath); err != nil {
 					return err
 				}
 			}

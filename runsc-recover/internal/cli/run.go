@@ -27,7 +27,7 @@ EXIT STATUS:
 			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			o, err := readLaunchOptions(c)
+			o, err := p.readLaunchOptions(c)
 			if err != nil {
 				return err
 			}

@@ -5,10 +5,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cli/flags"
-	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
 func (p *program) startCommand() *cli.Command {
@@ -34,31 +31,12 @@ EXAMPLE:
 }
 
 func (p *program) start(ctx context.Context, id string) error {
-	ct, err := openContainer(p.globals.Root, id)
+	ct, err := p.containers.Open(id)
 	if err != nil {
 		return err
 	}
-	if err := checkStart(ct.state.CurrentStatus()); err != nil {
+	if err := ct.CheckStart(); err != nil {
 		return err
 	}
-	return p.startNotifying(ctx, ct, true)
-}
-
-// start runs the program. It is also what finds the container's limits to be
-// too small for it.
-func (ct *container) start(ctx context.Context) error {
-	err := call(ctx, ct.client.Start)
-	return cgroup.ReadLimitHits(ct.state.CgroupPaths).Explain(err)
-}
-
-func checkStart(s statedir.Status) error {
-	switch s {
-	case statedir.StatusCreated:
-		return nil
-	case statedir.StatusStopped:
-		return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start a container that has stopped")
-	case statedir.StatusRunning:
-		return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start an already running container")
-	}
-	return errdefs.Errorf(errdefs.CodeNotCreated, "cannot start a container in the %s state", s)
+	return ct.Start(ctx, startOptions(true))
 }

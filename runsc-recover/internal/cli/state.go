@@ -34,11 +34,11 @@ EXAMPLE:
 }
 
 func (p *program) showState(id string) error {
-	ct, err := openContainer(p.globals.Root, id)
+	ct, err := p.containers.Open(id)
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(viewOf(ct.state), "", "  ")
+	b, err := json.MarshalIndent(viewOf(ct.State()), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}

@@ -29,8 +29,8 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return p.onContainer(func(ctx context.Context, ct *container) error {
-				return ct.client.Update(ctx, r)
+			return p.onContainer(func(ct *Container, ctx context.Context) error {
+				return ct.Update(ctx, r)
 			})(c)
 		},
 	}

@@ -160,24 +160,6 @@ func TestStateAndList(t *testing.T) {
 	}
 }
 
-func TestHostPids(t *testing.T) {
-	s := makeContainer(t, t.TempDir(), "web", statedir.StatusRunning, nil)
-	init, err := statedir.FindProcess(1)
-	if err != nil {
-		t.Fatal(err)
-	}
-	gone := init
-	gone.StartTime++
-	s.Generations = []statedir.Generation{{Processes: []statedir.Process{gone, init}}, {Processes: []statedir.Process{init}}}
-	if got, want := hostPids(s), []int{s.Supervisor.Pid, 1}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
-	s.Status = statedir.StatusStopped
-	if got := hostPids(s); got != nil {
-		t.Errorf("stopped: %v", got)
-	}
-}
-
 func TestFilterPS(t *testing.T) {
 	const out = "  UID PID CMD\n    0   1 init\n    0  12 a b\n    0 112 c\n\n"
 	got, err := filterPS(out, []int{12})
@@ -192,7 +174,7 @@ func TestFilterPS(t *testing.T) {
 }
 
 func TestStreamEvents(t *testing.T) {
-	over := &api.Error{Code: errdefs.CodeSupervisorGone}
+	over := errdefs.ErrNotRunning
 	failure := errors.New("no cgroup")
 	for _, c := range []struct {
 		name  string

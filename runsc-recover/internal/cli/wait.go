@@ -5,15 +5,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
-
-// statusUnknown is the status of a container whose supervisor was killed: no
-// better one is known than that of a process killed with SIGKILL.
-const statusUnknown = statusSignal + 9
 
 func (p *program) waitCommand() *cli.Command {
 	return &cli.Command{
@@ -44,11 +37,11 @@ EXIT STATUS:
 }
 
 func (p *program) wait(ctx context.Context, id, format string) error {
-	ct, err := openContainer(p.globals.Root, id)
+	ct, err := p.containers.Open(id)
 	if err != nil {
 		return err
 	}
-	exit, err := ct.wait(ctx)
+	exit, err := ct.Wait(ctx)
 	if err != nil {
 		return err
 	}
@@ -58,21 +51,4 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 		}
 	}
 	return exitStatus(exit.Status)
-}
-
-// wait returns how the container ended, once it has.
-func (ct *container) wait(ctx context.Context) (api.ExitStatus, error) {
-	exit, err := ct.client.Wait(ctx)
-	if errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
-		return exit, err
-	}
-	// It may have ended between our reading of the state and the question.
-	state, err := statedir.LoadState(ct.dir)
-	if err != nil {
-		return api.ExitStatus{}, err
-	}
-	if state.Exit == nil {
-		return api.ExitStatus{Status: statusUnknown}, nil
-	}
-	return api.ExitStatus{Status: state.Exit.Status, At: state.Exit.At}, nil
 }

@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"runsc-recover/checkpoint"
@@ -130,13 +129,5 @@ func (e *Engine) listCheckpoints() []api.CheckpointEntry {
 	for _, d := range keep {
 		reasons[d.Seq] = d.Reasons
 	}
-	var out []api.CheckpointEntry
-	for _, m := range e.ckpt.manifests {
-		out = append(out, api.CheckpointEntry{Manifest: m, Reasons: reasons[m.Seq]})
-	}
-	for seq, err := range e.ckpt.bad {
-		out = append(out, api.CheckpointEntry{Manifest: checkpoint.Manifest{Seq: seq}, Error: err.Error()})
-	}
-	slices.SortFunc(out, func(a, b api.CheckpointEntry) int { return int(a.Seq) - int(b.Seq) })
-	return out
+	return api.EntriesOf(e.ckpt.manifests, e.ckpt.bad, reasons)
 }

@@ -15,16 +15,3 @@ func CheckNetwork(name, value string) error {
 	}
 	return nil
 }
-
-// NetworkOf is the network stack that a container's annotation asks for, or
-// else the default.
-func NetworkOf(annotations map[string]string, byDefault string) (config.Network, error) {
-	value, ok := annotations[config.NetworkAnnotation]
-	if !ok {
-		return config.Network(byDefault), nil
-	}
-	if err := CheckNetwork(config.NetworkAnnotation, value); err != nil {
-		return "", errdefs.Errorf(errdefs.CodeAnnotation, "read configuration: %w", err)
-	}
-	return config.Network(value), nil
-}

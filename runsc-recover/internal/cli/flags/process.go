@@ -148,17 +148,3 @@ func checkProcess(p *specs.Process) error {
 	}
 	return nil
 }
-
-// PreservedFiles are the n descriptors after stdio that the caller hands down.
-func PreservedFiles(n int) ([]*os.File, error) {
-	var files []*os.File
-	for i := range n {
-		fd := 3 + i
-		name := fmt.Sprintf("/proc/self/fd/%d", fd)
-		if _, err := os.Stat(name); err != nil {
-			return nil, errdefs.Errorf(errdefs.CodeRequest, "unable to stat preserved-fd %d (of %d): %w", i, n, err)
-		}
-		files = append(files, os.NewFile(uintptr(fd), name))
-	}
-	return files, nil
-}

@@ -15,10 +15,6 @@ import (
 )
 
 const (
-	// notifyVariable names the service manager's socket, and LISTEN_FDS how many
-	// sockets it has handed down; see sd_notify(3) and sd_listen_fds(3).
-	notifyVariable = "NOTIFY_SOCKET"
-	listenVariable = "LISTEN_FDS"
 	// ready is the one thing that is passed on of what a program says.
 	ready = "READY=1"
 	// maxNotice bounds what is read of one message.
@@ -35,13 +31,12 @@ type notifier struct {
 
 // notifier returns nil where there is no manager, or none when the container
 // was made.
-func (ct *container) notifier() (*notifier, error) {
-	manager := os.Getenv(notifyVariable)
+func (c *Container) notifier(manager string) (*notifier, error) {
 	if manager == "" {
 		return nil, nil
 	}
-	path := ct.dir.NotifySocket()
-	if _, err := os.Stat(ct.dir.NotifyDir()); errors.Is(err, fs.ErrNotExist) {
+	path := c.dir.NotifySocket()
+	if _, err := os.Stat(c.dir.NotifyDir()); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	in, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
@@ -95,30 +90,5 @@ func (n *notifier) tell(main int) error {
 	if _, err := fmt.Fprintf(out, "%s\nMAINPID=%d\n", ready, main); err != nil {
 		return fmt.Errorf("tell the service manager: %w", err)
 	}
-	return nil
-}
-
-// startNotifying runs the program. With a service manager that waits for it,
-// detached is to return when the program is ready or over.
-func (p *program) startNotifying(ctx context.Context, ct *container, detached bool) error {
-	n, err := ct.notifier()
-	if err != nil {
-		return err
-	}
-	err = ct.start(ctx)
-	switch {
-	case n == nil:
-		return err
-	case err != nil:
-		n.in.Close()
-		return err
-	case detached:
-		return n.relay(ctx, ct.state.Supervisor, ct.state.Supervisor.Pid)
-	}
-	go func() {
-		if err := n.relay(ctx, ct.state.Supervisor, os.Getpid()); err != nil {
-			p.warn("%v", err)
-		}
-	}()
 	return nil
 }

@@ -18,7 +18,7 @@ func TestCheckConsole(t *testing.T) {
 		{false, true, "/s", false},
 		{false, false, "/s", false},
 	} {
-		if err := checkConsole(c.terminal, c.detach, c.socket); (err == nil) != c.ok {
+		if err := CheckConsole(c.terminal, c.detach, c.socket); (err == nil) != c.ok {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 // place is where a container is made: a new state directory, or that of a
 // stopped container which is brought back from its store.
 type place struct {
+	root   *Root
 	id     string
 	bundle string
 	dir    statedir.Dir
@@ -28,12 +29,13 @@ type place struct {
 
 // findPlace looks for the container that is to be brought back, if one is. Its
 // bundle is the one that it had, unless another is named.
-func (p *program) findPlace(o launchOptions) (*place, error) {
-	pl := &place{id: o.id, bundle: o.bundle, store: o.fromStore}
-	if !o.fromStore {
+func (r *Root) findPlace(o CreateOptions) (*place, error) {
+	fromStore, id := o.Supervisor.FromStore, o.Supervisor.ID
+	pl := &place{root: r, id: id, bundle: o.Bundle, store: fromStore}
+	if !fromStore {
 		return pl, nil
 	}
-	dir, err := statedir.FindDir(p.globals.Root, o.id)
+	dir, err := statedir.FindDir(r.Dir, id)
 	if errors.Is(err, errdefs.ErrNotExist) {
 		return pl, nil
 	}
@@ -65,13 +67,13 @@ func checkStopped(s *statedir.State) error {
 	return nil
 }
 
-// recoverConfig returns the configuration: the one that the container had, when it
-// is brought back.
-func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, error) {
+// recoverConfig returns the configuration: the one that the container had, when
+// it is brought back.
+func (pl *place) recoverConfig(bundle *oci.Bundle, defaults map[string]string) (config.Config, error) {
 	if pl.before != nil {
 		return pl.before.Policy, checkDurable(pl.before.Policy)
 	}
-	config, err := config.FromAnnotations(bundle.Spec.Annotations, p.globals.Recover)
+	config, err := config.FromAnnotations(bundle.Spec.Annotations, defaults)
 	if err != nil {
 		return config, errdefs.Errorf(errdefs.CodeAnnotation, "read recovery configuration: %w", err)
 	}
@@ -81,7 +83,7 @@ func (p *program) recoverConfig(pl *place, bundle *oci.Bundle) (config.Config, e
 	if err := checkDurable(config); err != nil {
 		return config, err
 	}
-	if id := statedir.ContainerDir(p.globals.Root, pl.id); config.Store == "" || !HasStore(id, config) {
+	if dir := statedir.ContainerDir(pl.root.Dir, pl.id); config.Store == "" || !hasStore(dir, config) {
 		return config, errdefs.ErrNotExist // nor its checkpoints
 	}
 	return config, nil
@@ -96,14 +98,14 @@ func checkDurable(c config.Config) error {
 }
 
 // take makes the place ready for a supervisor.
-func (pl *place) take(root string) (err error) {
+func (pl *place) take() (err error) {
 	if pl.before != nil {
 		if err := endSupervisor(pl.before); err != nil {
 			return err
 		}
 		return cleanup.Reset(pl.dir, pl.before)
 	}
-	pl.dir, pl.lock, err = statedir.MakeDir(root, pl.id)
+	pl.dir, pl.lock, err = statedir.MakeDir(pl.root.Dir, pl.id)
 	return err
 }
 
