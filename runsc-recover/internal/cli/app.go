@@ -16,6 +16,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 // program is what commands share.
@@ -24,7 +25,7 @@ type program struct {
 	report *reporter
 	// Set before a command runs.
 	globals    flags.Globals
-	containers *Root
+	containers *container.Root
 }
 
 // newApp returns the command line.
@@ -100,7 +101,7 @@ func (p *program) before(c *cli.Context) error {
 	if err := p.report.open(g); err != nil {
 		return err
 	}
-	p.containers = &Root{Dir: g.Root, GVisorVersion: p.GVisorVersion, Log: p.report.log}
+	p.containers = &container.Root{Dir: g.Root, GVisorVersion: p.GVisorVersion, Log: p.report.log}
 	if c.Args().First() != execWaitName { // whose standard error is a process's
 		p.report.log.Debug("command", "args", c.Args().Slice())
 	}

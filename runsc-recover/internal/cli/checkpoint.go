@@ -10,6 +10,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 // defaultImage is where an image is written when --image-path isn't given, as
@@ -120,7 +121,7 @@ func (p *program) checkpoint(ctx context.Context, o checkpointOptions) error {
 	return p.containers.Delete(ctx, o.id, true)
 }
 
-func (p *program) checkpointIntoStore(ctx context.Context, ct *Container, format string) error {
+func (p *program) checkpointIntoStore(ctx context.Context, ct *container.Container, format string) error {
 	m, err := ct.Checkpoint(ctx)
 	if err != nil {
 		return err

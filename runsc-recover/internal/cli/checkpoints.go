@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 func (p *program) checkpointsCommand() *cli.Command {
@@ -29,9 +30,9 @@ deleted.`,
 			p.checkpointsListCommand(),
 			p.checkpointsInspectCommand(),
 			p.onCheckpointCommand("verify", "read a checkpoint in full and compare its hashes",
-				(*Container).VerifyCheckpoint),
+				(*container.Container).VerifyCheckpoint),
 			p.onCheckpointCommand("remove", "delete a checkpoint",
-				(*Container).RemoveCheckpoint),
+				(*container.Container).RemoveCheckpoint),
 		},
 	}
 }
@@ -173,7 +174,7 @@ func storedText(m checkpoint.Manifest) string {
 }
 
 // onCheckpointCommand is a command about one checkpoint that prints nothing.
-func (p *program) onCheckpointCommand(name, usage string, f func(*Container, context.Context, checkpoint.Seq) error) *cli.Command {
+func (p *program) onCheckpointCommand(name, usage string, f func(*container.Container, context.Context, checkpoint.Seq) error) *cli.Command {
 	return &cli.Command{
 		Name:         name,
 		Usage:        usage,

@@ -12,6 +12,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 // TestCommands drives command lines against a container in each status: what
@@ -119,7 +120,7 @@ func TestDeadSupervisor(t *testing.T) {
 	if got := command(t, root, "ps", "--format", "json", "web"); got.out != "null\n" {
 		t.Errorf("ps: %+v", got)
 	}
-	if got := command(t, root, "wait", "web"); got.status != StatusUnknown {
+	if got := command(t, root, "wait", "web"); got.status != container.StatusUnknown {
 		t.Errorf("wait: %+v", got)
 	}
 	if got := command(t, root, "delete", "web"); got.status != 0 || got.errout != "" {

@@ -8,6 +8,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 const bashCompletion = `_runsc_recover() {
@@ -71,7 +72,7 @@ EXAMPLES:
 func (p *program) completeIDs(c *cli.Context) {
 	// Completion skips the code that reads the global options.
 	if g, err := flags.ReadGlobals(c); err == nil {
-		ids, err := (&Root{Dir: g.Root}).IDs()
+		ids, err := (&container.Root{Dir: g.Root}).IDs()
 		if err != nil {
 			return
 		}

@@ -12,6 +12,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 // oomPoll is how often is looked for kills between the figures.
@@ -127,7 +128,7 @@ func (s *eventStream) run(ctx context.Context) error {
 // writeStats writes the figures, and reports whether the container is over.
 func (s *eventStream) writeStats(ctx context.Context) (over bool, err error) {
 	st, err := s.stats(ctx)
-	if ctx.Err() != nil || IsStopped(err) {
+	if ctx.Err() != nil || container.IsStopped(err) {
 		return true, nil
 	}
 	if err != nil {

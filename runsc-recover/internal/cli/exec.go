@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
@@ -93,7 +94,7 @@ func (p *program) exec(c *cli.Context) error {
 	if o.process, err = flags.ReadProcess(c, ct.ConfigFile()); err != nil {
 		return err
 	}
-	if err := CheckConsole(o.process.Terminal, o.detach, o.consoleSocket); err != nil {
+	if err := container.CheckConsole(o.process.Terminal, o.detach, o.consoleSocket); err != nil {
 		return err
 	}
 	gen, err := ct.Generation(c.Context)
@@ -126,7 +127,7 @@ func checkSubCgroups(asked []string) error {
 // and without a terminal is run by this process itself: a terminal needs a
 // session of its own, and a detached process one that outlives this command.
 func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation) error {
-	files, err := PreservedFiles(o.preserveFDs)
+	files, err := container.PreservedFiles(o.preserveFDs)
 	if err != nil {
 		return err
 	}

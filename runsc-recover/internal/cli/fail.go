@@ -9,6 +9,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/container"
 	"runsc-recover/sentry/failure"
 )
 
@@ -33,7 +34,7 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			return p.onContainer(func(ct *Container, ctx context.Context) error {
+			return p.onContainer(func(ct *container.Container, ctx context.Context) error {
 				return ct.Fail(ctx, r)
 			})(c)
 		},

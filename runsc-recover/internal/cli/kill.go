@@ -9,6 +9,7 @@ import (
 	"runsc-recover/oci/signals"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 func (p *program) killCommand() *cli.Command {
@@ -54,7 +55,7 @@ func (p *program) kill(ctx context.Context, id string, r api.SignalRequest) erro
 	if err == nil {
 		err = ct.Signal(ctx, r)
 	}
-	if IsStopped(err) && r.All {
+	if container.IsStopped(err) && r.All {
 		return nil // nothing is left that could miss the signal
 	}
 	return err

@@ -13,12 +13,13 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 // launchOptions are what create, run and restore were asked for.
 type launchOptions struct {
-	CreateOptions
+	container.CreateOptions
 	keep bool // don't delete the container when it is over
 }
 
@@ -50,7 +51,7 @@ func foregroundFlags() []cli.Flag {
 func (p *program) readLaunchOptions(c *cli.Context) (launchOptions, error) {
 	g := p.globals
 	o := launchOptions{
-		CreateOptions: CreateOptions{Bundle: c.String("bundle"), Defaults: g.Recover, Detach: c.Bool("detach")},
+		CreateOptions: container.CreateOptions{Bundle: c.String("bundle"), Defaults: g.Recover, Detach: c.Bool("detach")},
 		keep:          c.Bool("keep"),
 	}
 	s := &o.Supervisor
@@ -79,11 +80,11 @@ const (
 	listenVariable = "LISTEN_FDS"
 )
 
-func startOptions(detach bool) StartOptions {
-	return StartOptions{Manager: os.Getenv(notifyVariable), Detach: detach}
+func startOptions(detach bool) container.StartOptions {
+	return container.StartOptions{Manager: os.Getenv(notifyVariable), Detach: detach}
 }
 
-func (p *program) create(ctx context.Context, o launchOptions) (*Container, *terminal.Relay, error) {
+func (p *program) create(ctx context.Context, o launchOptions) (*container.Container, *terminal.Relay, error) {
 	if os.Getenv(listenVariable) != "" {
 		p.warn("the sockets of %s aren't handed down: a sandbox can't listen on those of the host", listenVariable)
 	}
@@ -144,7 +145,7 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 }
 
 // reap waits for the container's end and returns its status.
-func reap(ct *Container) error {
+func reap(ct *container.Container) error {
 	state, err := ct.Reap()
 	if err != nil {
 		return err

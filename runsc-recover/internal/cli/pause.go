@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 func (p *program) pauseCommand() *cli.Command {
@@ -19,7 +20,7 @@ no run time passes meanwhile. A pause during a rollback holds the copy.
 EXAMPLE:
    # runsc-recover pause web` + exitHelp,
 		BashComplete: p.completeIDs,
-		Action:       p.onContainer((*Container).Pause),
+		Action:       p.onContainer((*container.Container).Pause),
 	}
 }
 
@@ -33,12 +34,12 @@ func (p *program) resumeCommand() *cli.Command {
 EXAMPLE:
    # runsc-recover resume web` + exitHelp,
 		BashComplete: p.completeIDs,
-		Action:       p.onContainer((*Container).Resume),
+		Action:       p.onContainer((*container.Container).Resume),
 	}
 }
 
 // onContainer is the action of a command whose one argument is a container.
-func (p *program) onContainer(f func(ct *Container, ctx context.Context) error) cli.ActionFunc {
+func (p *program) onContainer(f func(ct *container.Container, ctx context.Context) error) cli.ActionFunc {
 	return func(c *cli.Context) error {
 		if err := flags.NeedArgs(c, 1, 1); err != nil {
 			return err

@@ -17,6 +17,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 func (p *program) psCommand() *cli.Command {
@@ -77,7 +78,7 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 		return writeProcesses(p.Out, nil)
 	}
 	ps, err := ct.Processes(ctx)
-	if err != nil && !IsStopped(err) {
+	if err != nil && !container.IsStopped(err) {
 		return err
 	}
 	return writeProcesses(p.Out, ps)

@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/container"
 )
 
 func (p *program) updateCommand() *cli.Command {
@@ -29,7 +30,7 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			return p.onContainer(func(ct *Container, ctx context.Context) error {
+			return p.onContainer(func(ct *container.Container, ctx context.Context) error {
 				return ct.Update(ctx, r)
 			})(c)
 		},

@@ -1,4 +1,14 @@
-package cli
+// Package container is a container as a command sees it: live by its
+// supervisor's API, stopped by its store, and made and removed under its lock.
+// A container's state is read when it is opened; the supervisor alone knows
+// better.
+//
+// It must not know a command's options or output.
+//
+// Locks: creation, deletion and the use of a stopped container's store hold the
+// container's lock (statedir.Lock), and nothing else. Goroutines: that of a
+// Start which doesn't detach, until the program is ready or over.
+package container
 
 import (
 	"context"
