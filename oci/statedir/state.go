@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -161,4 +162,15 @@ func WriteFile(path string, b []byte) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// WritePidFile writes a pid for others to read; an empty path is no file.
+func WritePidFile(path string, pid int) error {
+	if path == "" {
+		return nil
+	}
+	if err := WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
+		return fmt.Errorf("write pid file: %w", err)
+	}
+	return nil
 }

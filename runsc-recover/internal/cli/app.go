@@ -102,7 +102,7 @@ func (p *program) before(c *cli.Context) error {
 		return err
 	}
 	p.containers = &container.Root{Dir: g.Root, GVisorVersion: p.GVisorVersion, Log: p.report.log}
-	if c.Args().First() != execWaitName { // whose standard error is a process's
+	if c.Args().First() != Command { // whose standard error is a process's
 		p.report.log.Debug("command", "args", c.Args().Slice())
 	}
 	return nil

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
@@ -18,7 +17,6 @@ import (
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/container"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/runsc-recover/internal/terminal"
 )
 
 func (p *program) execCommand() *cli.Command {
@@ -131,15 +129,36 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 	if err != nil {
 		return err
 	}
-	r := execRequest{
+	r := Request{
 		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID, Container: o.id}, Generation: gen.Number, Socket: o.socket,
 		Process: o.process, Rootless: p.globals.IsRootless(),
 	}
 	if o.detach || o.process.Terminal {
-		return p.execApart(ctx, o, r, files)
+		return p.execByHelper(ctx, o, r, files)
 	}
-	status, err := r.run(ctx, p.Exec, files, func() error { return writePidFile(o.pidFile, os.Getpid()) })
+	status, err := r.Run(ctx, p.Exec, files, func() error { return statedir.WritePidFile(o.pidFile, os.Getpid()) })
 	return p.execEnded(status, err)
+}
+
+// execByHelper has the process run by a helper, and waits for its end unless
+// detached.
+func (p *program) execByHelper(ctx context.Context, o execOptions, r Request, files []*os.File) error {
+	h, err := Start(r, StartOptions{Args: p.globals.Args(), ConsoleSocket: o.consoleSocket, Files: files})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	if err := statedir.WritePidFile(o.pidFile, h.PID()); err != nil {
+		return errors.Join(err, h.Kill())
+	}
+	if o.detach {
+		return nil
+	}
+	state, err := h.Wait(ctx)
+	if err != nil {
+		return err
+	}
+	return endedAs(state)
 }
 
 // execEnded turns the end of an exec into the command's.
@@ -154,47 +173,22 @@ func (p *program) execEnded(status int, err error) error {
 	return exitStatus(status)
 }
 
-// execRequest is a process to run, as it is told to the process that does it.
-type execRequest struct {
-	Handle     sandbox.Handle `json:"handle"`
-	Generation int            `json:"generation"`
-	Socket     string         `json:"socket"` // the supervisor's
-	Process    *specs.Process `json:"process"`
-	Rootless   bool           `json:"rootless"`
-}
-
-// run runs the process with this one's stdio and the preserved files. When
-// this one is killed, so is the process.
-func (r execRequest) run(ctx context.Context, exec func(context.Context, sandbox.Handle, ExecOptions) (int, error), preserved []*os.File, started func() error) (int, error) {
-	files := map[int]*os.File{0: os.Stdin, 1: os.Stdout, 2: os.Stderr}
-	for i, f := range preserved {
-		files[3+i] = f
-	}
-	_ = terminal.AppendOutput() // the process runs all the same
-	var guard *api.Guard
-	status, err := exec(ctx, r.Handle, ExecOptions{
-		Process: r.Process, Files: files, Rootless: r.Rootless,
-		Started: func(pid int) (err error) {
-			if guard, err = api.NewClient(r.Socket).Guard(api.ExecProcess{Generation: r.Generation, PID: pid}); err != nil {
-				return err
+// execWaitCommand is the helper's side of execByHelper.
+func (p *program) execWaitCommand() *cli.Command {
+	return &cli.Command{
+		Name:   Command,
+		Hidden: true,
+		Flags:  []cli.Flag{&cli.IntFlag{Name: FilesFlag}},
+		Action: func(c *cli.Context) error {
+			if p.globals.Log == "" {
+				// Standard error is the process's.
+				p.report.discard()
 			}
-			return started()
+			status, err := Serve(c.Context, p.Exec, c.Int(FilesFlag))
+			if errors.Is(err, ErrReported) {
+				return exitStatus(statusExecError)
+			}
+			return p.execEnded(status, err)
 		},
-	})
-	if guard != nil {
-		guard.Ended()
 	}
-	return status, err
-}
-
-// writePidFile writes the pid so that a reader never sees half of it. An empty
-// path is no file.
-func writePidFile(path string, pid int) error {
-	if path == "" {
-		return nil
-	}
-	if err := statedir.WriteFile(path, []byte(strconv.Itoa(pid))); err != nil {
-		return fmt.Errorf("write pid file: %w", err)
-	}
-	return nil
 }

@@ -6,12 +6,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
+	"syscall"
 
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/cli/flags"
-	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // The exit statuses of commands, beside the container's own.
@@ -59,26 +57,11 @@ type Options struct {
 
 	Version, Commit string // of this program
 	GVisorVersion   string
-	// Exec runs one more process in the sandbox and returns its status, 128+n
-	// when signal n ended it. Errors: sandbox.ErrGone, with the status that
-	// stands for it.
-	Exec func(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error)
+	// Exec runs one more process in a sandbox.
+	Exec ExecFunc
 	// Tracking names the way in which sandboxes on this host find out what
 	// changed since a checkpoint.
 	Tracking func(asked config.Tracking) string
-}
-
-// ExecOptions describe one more process for a sandbox that runs.
-type ExecOptions struct {
-	// Process is complete: nothing of it is taken from the container's spec.
-	Process *specs.Process
-	// Files are the process's descriptors by number, 0 to 2 included. The
-	// caller keeps ownership.
-	Files    map[int]*os.File
-	Rootless bool
-	// Started is called once the process runs, with its pid in the container;
-	// its error kills the process.
-	Started func(pid int) error
 }
 
 // Run carries out one command line and returns the exit status.
@@ -91,4 +74,16 @@ func Run(ctx context.Context, args []string, o Options) int {
 		out.fail(err)
 	}
 	return status
+}
+
+// endedAs is the status of a child as an error: nil for 0.
+func endedAs(s *os.ProcessState) error {
+	ws, ok := s.Sys().(syscall.WaitStatus)
+	switch {
+	case ok && ws.Signaled():
+		return exitStatus(statusSignal + int(ws.Signal()))
+	case s.ExitCode() == 0:
+		return nil
+	}
+	return exitStatus(s.ExitCode())
 }

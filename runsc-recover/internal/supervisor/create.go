@@ -189,13 +189,7 @@ func (s *supervisor) listen(context.Context) error {
 }
 
 func (s *supervisor) writePidFile(context.Context) error {
-	if s.opts.PidFile == "" {
-		return nil
-	}
-	if err := statedir.WriteFile(s.opts.PidFile, []byte(strconv.Itoa(os.Getpid()))); err != nil {
-		return fmt.Errorf("write pid file: %w", err)
-	}
-	return nil
+	return statedir.WritePidFile(s.opts.PidFile, os.Getpid())
 }
 
 // dropPrivileges gives up, for good, what a container's life doesn't need.
