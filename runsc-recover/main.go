@@ -14,6 +14,7 @@ import (
 	"runtime"
 
 	"runsc-recover/runsc-recover/internal/cli"
+	"runsc-recover/runsc-recover/internal/cli/exechelper"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/runsc"
 	"runsc-recover/runsc-recover/internal/supervisor"
@@ -59,7 +60,7 @@ func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
 	return &runsc.Booter{Network: string(o.Network), Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }
 
-func execute(ctx context.Context, h sandbox.Handle, o cli.ExecOptions) (status int, err error) {
+func execute(ctx context.Context, h sandbox.Handle, o exechelper.ExecOptions) (status int, err error) {
 	runsc.Register()
 	return runsc.Exec(ctx, h, runsc.ExecOptions(o))
 }

@@ -74,10 +74,12 @@ type rule struct {
 }
 
 var importRules = []rule{
-	{"runsc-recover", []string{"sentry/agent", "runsc-recover/internal/cli", "runsc-recover/internal/sandbox/...", "runsc-recover/internal/supervisor"}, true,
+	{"runsc-recover", []string{"sentry/agent", "runsc-recover/internal/cli", "runsc-recover/internal/cli/exechelper", "runsc-recover/internal/sandbox/...", "runsc-recover/internal/supervisor"}, true,
 		"main decides which process this is"},
 	{"runsc-recover/internal/cli/flags", []string{"checkpoint", "checkpoint/config", "oci/errdefs", "oci/statedir"}, false,
 		"options are text in and values out"},
+	{"runsc-recover/internal/cli/exechelper", []string{"oci/errdefs", "runsc-recover/internal/api", "runsc-recover/internal/sandbox", "runsc-recover/internal/terminal"}, false,
+		"a helper is told all of its process"},
 	{"runsc-recover/internal/cli", []string{"checkpoint/...", "oci/...", "sentry/failure", "runsc-recover/internal/..."}, false,
 		"commands are testable without a sandbox"},
 	{"runsc-recover/internal/sandbox", []string{"checkpoint", "checkpoint/config", "sentry/failure", "sentry/wire"}, false,

@@ -15,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/cli/exechelper"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/container"
 )
@@ -102,7 +103,7 @@ func (p *program) before(c *cli.Context) error {
 		return err
 	}
 	p.containers = &container.Root{Dir: g.Root, GVisorVersion: p.GVisorVersion, Log: p.report.log}
-	if c.Args().First() != Command { // whose standard error is a process's
+	if c.Args().First() != exechelper.Command { // whose standard error is a process's
 		p.report.log.Debug("command", "args", c.Args().Slice())
 	}
 	return nil

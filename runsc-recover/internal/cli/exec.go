@@ -14,6 +14,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/exechelper"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/container"
 	"runsc-recover/runsc-recover/internal/sandbox"
@@ -129,7 +130,7 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 	if err != nil {
 		return err
 	}
-	r := Request{
+	r := exechelper.Request{
 		Handle: sandbox.Handle{Root: gen.Root, ID: gen.ID, Container: o.id}, Generation: gen.Number, Socket: o.socket,
 		Process: o.process, Rootless: p.globals.IsRootless(),
 	}
@@ -142,8 +143,8 @@ func (p *program) execIn(ctx context.Context, o execOptions, gen api.Generation)
 
 // execByHelper has the process run by a helper, and waits for its end unless
 // detached.
-func (p *program) execByHelper(ctx context.Context, o execOptions, r Request, files []*os.File) error {
-	h, err := Start(r, StartOptions{Args: p.globals.Args(), ConsoleSocket: o.consoleSocket, Files: files})
+func (p *program) execByHelper(ctx context.Context, o execOptions, r exechelper.Request, files []*os.File) error {
+	h, err := exechelper.Start(r, exechelper.StartOptions{Args: p.globals.Args(), ConsoleSocket: o.consoleSocket, Files: files})
 	if err != nil {
 		return err
 	}
@@ -176,16 +177,16 @@ func (p *program) execEnded(status int, err error) error {
 // execWaitCommand is the helper's side of execByHelper.
 func (p *program) execWaitCommand() *cli.Command {
 	return &cli.Command{
-		Name:   Command,
+		Name:   exechelper.Command,
 		Hidden: true,
-		Flags:  []cli.Flag{&cli.IntFlag{Name: FilesFlag}},
+		Flags:  []cli.Flag{&cli.IntFlag{Name: exechelper.FilesFlag}},
 		Action: func(c *cli.Context) error {
 			if p.globals.Log == "" {
 				// Standard error is the process's.
 				p.report.discard()
 			}
-			status, err := Serve(c.Context, p.Exec, c.Int(FilesFlag))
-			if errors.Is(err, ErrReported) {
+			status, err := exechelper.Serve(c.Context, p.Exec, c.Int(exechelper.FilesFlag))
+			if errors.Is(err, exechelper.ErrReported) {
 				return exitStatus(statusExecError)
 			}
 			return p.execEnded(status, err)

@@ -9,6 +9,7 @@ import (
 	"syscall"
 
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/runsc-recover/internal/cli/exechelper"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
@@ -58,7 +59,7 @@ type Options struct {
 	Version, Commit string // of this program
 	GVisorVersion   string
 	// Exec runs one more process in a sandbox.
-	Exec ExecFunc
+	Exec exechelper.ExecFunc
 	// Tracking names the way in which sandboxes on this host find out what
 	// changed since a checkpoint.
 	Tracking func(asked config.Tracking) string

@@ -1,4 +1,4 @@
-package cli
+package exechelper
 
 import (
 	"context"

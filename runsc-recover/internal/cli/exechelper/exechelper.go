@@ -1,4 +1,14 @@
-package cli
+// Package exechelper runs one more process in a container's sandbox: in this
+// process, or in a helper. The helper is this binary again, in a session of its
+// own, with a hidden command. It stands for the process on the host: signals to
+// it are handed on, and it exits with the process's status. A process that is
+// detached, or has a terminal, needs one.
+//
+// It must not know gVisor, which comes as a function, or the command's options.
+//
+// Goroutines: those of a terminal's relay and of forwarded signals, while Wait
+// runs. Locks: none.
+package exechelper
 
 import (
 	"context"
