@@ -127,7 +127,7 @@ func (p *program) checkpointIntoStore(ctx context.Context, ct *container.Contain
 		return err
 	}
 	if format == flags.FormatJSON {
-		return writeJSON(p.Out, m)
+		return JSON(p.Out, m)
 	}
 	_, err = fmt.Fprintln(p.Out, m.Seq)
 	return err

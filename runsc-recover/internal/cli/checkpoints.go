@@ -1,14 +1,9 @@
 package cli
 
 import (
-	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -67,7 +62,12 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			if err := writeCheckpoints(p.Out, all, format); err != nil {
+			if format == flags.FormatJSON {
+				err = JSON(p.Out, append([]api.CheckpointEntry{}, all...)) // never null
+			} else {
+				err = Checkpoints(p.Out, all)
+			}
+			if err != nil {
 				return err
 			}
 			return p.tellProblem(c.Args().First())
@@ -81,8 +81,8 @@ func (p *program) tellProblem(id string) error {
 	if err != nil {
 		return err
 	}
-	if why := viewOf(ct.State()).CheckpointError; why != "" {
-		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", printable(why))
+	if why := StateOf(ct.State()).CheckpointError; why != "" {
+		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", Printable(why))
 	}
 	return nil
 }
@@ -124,53 +124,12 @@ EXAMPLES:
 			if i < 0 {
 				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
 			}
-			return writeCheckpoint(p.Out, all[i], format)
+			if format == flags.FormatJSON {
+				return IndentedJSON(p.Out, all[i])
+			}
+			return Checkpoint(p.Out, all[i])
 		},
 	}
-}
-
-func writeCheckpoint(w io.Writer, e api.CheckpointEntry, format string) error {
-	if format == flags.FormatJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		return enc.Encode(e)
-	}
-	t := newTable(w)
-	line := func(name, format string, args ...any) {
-		fmt.Fprintf(t, "%s\t%s\n", name, printable(fmt.Sprintf(format, args...)))
-	}
-	line("NUMBER", "%d", e.Seq)
-	if e.Error != "" {
-		line("UNUSABLE", "%s", e.Error)
-		return t.Flush()
-	}
-	line("PARENT", "%d", e.Parent)
-	line("TAKEN", "%s", e.TakenAt.Format(time.RFC3339Nano))
-	line("TRIGGER", "%s", e.Trigger)
-	line("GENERATION", "%d", e.Generation)
-	line("RUN TIME", "%s", e.RunTime.Round(time.Millisecond))
-	line("MEMORY", "%s", sizeText(e.Pages.Bytes))
-	line("CHANGED", "%s, known by %s", sizeText(e.Pages.Changed), cmp.Or(e.Pages.Tracking, "nothing"))
-	line("STORED", "%s: %s", sizeText(e.Bytes()), storedText(e.Manifest))
-	round := func(d time.Duration) time.Duration { return d.Round(time.Microsecond) }
-	line("PAUSE", "%s: stop %s, kernel %s, copy %s", round(e.Cost.Pause()), round(e.Cost.Stop), round(e.Cost.Kernel), round(e.Cost.Copy))
-	line("PUBLISHED", "in %s", round(e.Cost.Publish))
-	line("MADE BY", "gVisor %s, %s", e.GVisorVersion, e.Arch)
-	line("KEPT", "%s", strings.Join(e.Reasons, ", "))
-	return t.Flush()
-}
-
-// storedText lists what a checkpoint's parts take in the store.
-func storedText(m checkpoint.Manifest) string {
-	parts := []string{"pages " + sizeText(m.Pages.Stored)}
-	for _, f := range m.Files {
-		text := string(f.Name) + " " + sizeText(f.Bytes)
-		if f.Contents > 0 {
-			text += " for " + sizeText(f.Contents)
-		}
-		parts = append(parts, text)
-	}
-	return strings.Join(parts, ", ")
 }
 
 // onCheckpointCommand is a command about one checkpoint that prints nothing.
@@ -193,35 +152,4 @@ func (p *program) onCheckpointCommand(name, usage string, f func(*container.Cont
 			return f(ct, c.Context, seq)
 		},
 	}
-}
-
-func writeCheckpoints(w io.Writer, all []api.CheckpointEntry, format string) error {
-	if format == flags.FormatJSON {
-		if all == nil {
-			all = []api.CheckpointEntry{}
-		}
-		return writeJSON(w, all)
-	}
-	t := newTable(w)
-	fmt.Fprint(t, "NUMBER\tTAKEN\tTRIGGER\tRUN TIME\tMEMORY\tCHANGED\tSTORED\tPAUSE\tKEPT\n")
-	for _, e := range all {
-		why := strings.Join(e.Reasons, ", ")
-		if e.Error != "" {
-			why = "unusable: " + printable(e.Error)
-		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", e.Seq, e.TakenAt.Format(time.RFC3339Nano), e.Trigger,
-			e.RunTime.Round(time.Millisecond), sizeText(e.Pages.Bytes), sizeText(e.Pages.Changed), sizeText(e.Bytes()), e.Cost.Pause().Round(time.Microsecond), why)
-	}
-	return t.Flush()
-}
-
-// sizeText writes a number of bytes with three digits or more.
-func sizeText(n int64) string {
-	for _, unit := range []string{"B", "KiB", "MiB"} {
-		if n < 10<<10 {
-			return fmt.Sprintf("%d %s", n, unit)
-		}
-		n >>= 10
-	}
-	return fmt.Sprintf("%d GiB", n)
 }

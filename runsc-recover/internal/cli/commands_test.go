@@ -113,7 +113,7 @@ func TestDeadSupervisor(t *testing.T) {
 	if err := state.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	var view stateView
+	var view State
 	if err := json.Unmarshal([]byte(command(t, root, "state", "web").out), &view); err != nil || view.Status != statedir.StatusStopped || view.Pid != 0 {
 		t.Errorf("state %+v, %v", view, err)
 	}

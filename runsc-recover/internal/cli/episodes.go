@@ -1,12 +1,9 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -23,8 +20,8 @@ func (p *program) episodesCommand() *cli.Command {
 		Description: `An episode is one failure and all attempts to get past it. The records are kept
 until the container is deleted, and can be read after it has stopped.`,
 		Subcommands: []*cli.Command{
-			p.episodesSubcommand("list", "list a container's episodes, the oldest first", writeEpisodes),
-			p.episodesSubcommand("show", "show each episode with its attempts and reasons", writeEpisodeDetails),
+			p.episodesSubcommand("list", "list a container's episodes, the oldest first", Episodes),
+			p.episodesSubcommand("show", "show each episode with its attempts and reasons", EpisodeDetails),
 		},
 	}
 }
@@ -58,9 +55,7 @@ EXAMPLES:
 				return err
 			}
 			if format == flags.FormatJSON {
-				enc := json.NewEncoder(p.Out)
-				enc.SetIndent("", "  ")
-				return enc.Encode(all)
+				return IndentedJSON(p.Out, all)
 			}
 			return write(p.Out, all)
 		},
@@ -95,67 +90,4 @@ func pickEpisode(all []api.Episode, number string) ([]api.Episode, error) {
 		return nil, errdefs.Errorf(errdefs.CodeRequest, "no episode %d", n)
 	}
 	return all[i : i+1], nil
-}
-
-func writeEpisodes(w io.Writer, all []api.Episode) error {
-	t := newTable(w)
-	fmt.Fprint(t, "EPISODE\tFAILED\tFAILURE\tATTEMPTS\tLEVEL\tOUTCOME\n")
-	for _, e := range all {
-		level := 0
-		if n := len(e.Attempts); n > 0 {
-			level = e.Attempts[n-1].Level
-		}
-		fmt.Fprintf(t, "%d\t%s\t%s\t%d\t%d\t%s\n", e.Episode, e.FailedAt.Format(time.RFC3339Nano), failureText(e), len(e.Attempts), level, e.Outcome)
-	}
-	return t.Flush()
-}
-
-// failureText says in few words what failed.
-func failureText(e api.Episode) string {
-	switch {
-	case e.Signal != 0:
-		return fmt.Sprintf("%s %d", e.Kind, e.Signal)
-	case e.Message == "":
-		return fmt.Sprintf("%s %d", e.Kind, e.Code)
-	}
-	return fmt.Sprintf("%s %d: %s", e.Kind, e.Code, printable(e.Message))
-}
-
-func writeEpisodeDetails(w io.Writer, all []api.Episode) error {
-	for i, e := range all {
-		if i > 0 {
-			fmt.Fprintln(w)
-		}
-		fmt.Fprintf(w, "Episode %d: %s, %s\n", e.Episode, failureText(e), e.Outcome)
-		fmt.Fprintf(w, "  failed    %s", e.FailedAt.Format(time.RFC3339Nano))
-		if !e.EndedAt.IsZero() {
-			fmt.Fprintf(w, ", ended %s", e.EndedAt.Format(time.RFC3339Nano))
-		}
-		fmt.Fprintf(w, "\n  program   %s, pid %d, thread %d\n", printable(e.Program), e.PID, e.TID)
-		if e.Signal != 0 {
-			fmt.Fprintf(w, "  fault     instruction %s, address %s\n", e.FaultIP, e.FaultAddr)
-		}
-		fmt.Fprintf(w, "  key       %s\n", e.Key)
-		writeReasons(w, "  ", e.Reasons)
-		for _, a := range e.Attempts {
-			fmt.Fprintf(w, "  attempt %d: level %d, checkpoint %d, %s; stop %.3f ms, restore %.3f ms%s, interrupt %.3f ms\n",
-				a.Attempt, a.Level, a.CheckpointSeq, a.Outcome, a.StopMS, a.RestoreMS, standbyText(a.Standby), a.InterruptMS)
-			writeReasons(w, "    ", a.Reasons)
-		}
-	}
-	return nil
-}
-
-// standbyText says what a copy was made of, when there is a copy.
-func standbyText(kind string) string {
-	if kind == "" {
-		return ""
-	}
-	return " (" + kind + ")"
-}
-
-func writeReasons(w io.Writer, indent string, reasons []string) {
-	for _, r := range reasons {
-		fmt.Fprintf(w, "%s- %s\n", indent, printable(r))
-	}
 }

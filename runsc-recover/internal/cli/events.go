@@ -56,13 +56,6 @@ type eventsOptions struct {
 	once     bool
 }
 
-// event is a line of the output: runc's.
-type event struct {
-	Type string `json:"type"`
-	ID   string `json:"id"`
-	Data any    `json:"data,omitempty"`
-}
-
 func (p *program) events(ctx context.Context, o eventsOptions) error {
 	ct, err := p.containers.Open(o.id)
 	if err != nil {
@@ -76,7 +69,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 		if err != nil {
 			return err
 		}
-		return writeJSON(p.Out, event{Type: "stats", ID: o.id, Data: statsView(s)})
+		return JSON(p.Out, Stats(o.id, s))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -134,7 +127,7 @@ func (s *eventStream) writeStats(ctx context.Context) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return false, s.out.Encode(event{Type: "stats", ID: s.id, Data: statsView(st)})
+	return false, s.out.Encode(Stats(s.id, st))
 }
 
 // writeOOM writes an event if the kernel has killed since the last time.
@@ -144,42 +137,5 @@ func (s *eventStream) writeOOM() error {
 		return nil
 	}
 	s.seen = kills
-	return s.out.Encode(event{Type: "oom", ID: s.id})
-}
-
-// statsData are runc's names for the figures that there are.
-type statsData struct {
-	CPU struct {
-		Usage struct {
-			Total  uint64 `json:"total,omitempty"`
-			Kernel uint64 `json:"kernel"`
-			User   uint64 `json:"user"`
-		} `json:"usage"`
-		Throttling struct{} `json:"throttling"`
-	} `json:"cpu"`
-	Memory struct {
-		Usage memoryEntry `json:"usage"`
-	} `json:"memory"`
-	Pids struct {
-		Current uint64 `json:"current,omitempty"`
-		Limit   uint64 `json:"limit,omitempty"`
-	} `json:"pids"`
-	Blkio    struct{} `json:"blkio"`
-	Hugetlb  struct{} `json:"hugetlb"`
-	IntelRdt struct{} `json:"intel_rdt"`
-}
-
-type memoryEntry struct {
-	Limit   uint64 `json:"limit"`
-	Usage   uint64 `json:"usage,omitempty"`
-	Max     uint64 `json:"max,omitempty"`
-	Failcnt uint64 `json:"failcnt"`
-}
-
-func statsView(s api.Stats) statsData {
-	var d statsData
-	d.CPU.Usage.Total, d.CPU.Usage.Kernel, d.CPU.Usage.User = s.CPUUsageNS, s.CPUKernelNS, s.CPUUserNS
-	d.Memory.Usage = memoryEntry{Limit: s.MemoryLimit, Usage: s.MemoryUsage, Max: s.MemoryMax, Failcnt: s.MemoryFailcnt}
-	d.Pids.Current, d.Pids.Limit = s.PidsCurrent, s.PidsLimit
-	return d
+	return s.out.Encode(OOM(s.id))
 }

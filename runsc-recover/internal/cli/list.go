@@ -3,8 +3,6 @@ package cli
 import (
 	"errors"
 	"fmt"
-	"io"
-	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -49,17 +47,23 @@ func (p *program) list(o listOptions) error {
 	if err != nil {
 		return err
 	}
-	return writeList(p.Out, all, o)
+	switch {
+	case o.quiet:
+		return IDs(p.Out, all)
+	case o.format == flags.FormatJSON:
+		return JSON(p.Out, all)
+	}
+	return Containers(p.Out, all)
 }
 
 // loadAll returns all containers by name. One that can't be read is named on
 // standard error, and doesn't hide the others.
-func (p *program) loadAll() ([]stateView, error) {
+func (p *program) loadAll() ([]State, error) {
 	ids, err := p.containers.IDs()
 	if err != nil {
 		return nil, err
 	}
-	var all []stateView
+	var all []State
 	for _, id := range ids {
 		ct, err := p.containers.Open(id)
 		switch {
@@ -67,26 +71,8 @@ func (p *program) loadAll() ([]stateView, error) {
 		case err != nil:
 			fmt.Fprintf(p.Err, "load container %s: %v\n", id, err)
 		default:
-			all = append(all, viewOf(ct.State()))
+			all = append(all, StateOf(ct.State()))
 		}
 	}
 	return all, nil
-}
-
-func writeList(w io.Writer, all []stateView, o listOptions) error {
-	if o.quiet {
-		for _, s := range all {
-			fmt.Fprintln(w, s.ID)
-		}
-		return nil
-	}
-	if o.format == flags.FormatJSON {
-		return writeJSON(w, all)
-	}
-	t := newTable(w)
-	fmt.Fprint(t, "ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n")
-	for _, s := range all {
-		fmt.Fprintf(t, "%s\t%d\t%s\t%s\t%s\t%s\n", s.ID, s.Pid, s.Status, s.Bundle, s.Created.Format(time.RFC3339Nano), s.Owner)
-	}
-	return t.Flush()
 }

@@ -15,7 +15,6 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/container"
 )
@@ -71,42 +70,17 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 	}
 	switch {
 	case o.format == flags.FormatJSON:
-		return writeJSON(p.Out, ct.HostPIDs())
+		return JSON(p.Out, ct.HostPIDs())
 	case len(o.psArgs) > 0:
 		return writeHostPS(ctx, p.Out, ct.HostPIDs(), o.psArgs)
 	case ct.Status() == statedir.StatusStopped:
-		return writeProcesses(p.Out, nil)
+		return Processes(p.Out, nil)
 	}
 	ps, err := ct.Processes(ctx)
 	if err != nil && !container.IsStopped(err) {
 		return err
 	}
-	return writeProcesses(p.Out, ps)
-}
-
-// writeProcesses prints the columns of ps -ef.
-func writeProcesses(w io.Writer, ps []api.Process) error {
-	b := new(bytes.Buffer)
-	fmt.Fprintf(b, "%-8s %7s %7s  C %5s %-8s %8s CMD\n", "UID", "PID", "PPID", "STIME", "TTY", "TIME")
-	for _, pr := range ps {
-		fmt.Fprintf(b, "%-8s %7d %7d  0 %5s %-8s %8s %s\n", userName(pr.UID), pr.PID, pr.PPID, column(pr.STime), column(pr.TTY), column(pr.Time), column(pr.Cmd))
-	}
-	_, err := w.Write(b.Bytes())
-	return err
-}
-
-// column is a field that can be told from its neighbours, so never empty.
-func column(s string) string {
-	if s == "" {
-		return "?"
-	}
-	return printable(s)
-}
-
-// printable keeps what comes out of a sandbox from driving the terminal.
-func printable(s string) string {
-	q := strconv.Quote(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
+	return Processes(p.Out, ps)
 }
 
 // writeHostPS prints the lines of the host's ps that are about pids.

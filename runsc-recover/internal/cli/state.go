@@ -38,7 +38,7 @@ func (p *program) showState(id string) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(viewOf(ct.State()), "", "  ")
+	b, err := json.MarshalIndent(StateOf(ct.State()), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}

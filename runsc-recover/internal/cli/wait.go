@@ -46,7 +46,7 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 		return err
 	}
 	if format == flags.FormatJSON {
-		if err := writeJSON(p.Out, exit); err != nil {
+		if err := JSON(p.Out, exit); err != nil {
 			return err
 		}
 	}

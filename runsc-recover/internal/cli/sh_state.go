@@ -1,29 +1,16 @@
 package cli
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"os/user"
 	"strconv"
-	"text/tabwriter"
 	"time"
 
 	"runsc-recover/oci/statedir"
 )
 
-// writeJSON writes v on one line.
-func writeJSON(w io.Writer, v any) error {
-	return json.NewEncoder(w).Encode(v)
-}
-
-// newTable returns a writer with runc's column widths. Flush ends the table.
-func newTable(w io.Writer) *tabwriter.Writer {
-	return tabwriter.NewWriter(w, 12, 1, 3, ' ', 0)
-}
-
-// stateView is a container as state and list show it: runc's names.
-type stateView struct {
+// State is a container as state and list show it: runc's names.
+type State struct {
 	Version     string            `json:"ociVersion"`
 	ID          string            `json:"id"`
 	Pid         int               `json:"pid"`
@@ -39,11 +26,11 @@ type stateView struct {
 	CheckpointError string `json:"checkpointError,omitempty"`
 }
 
-// viewOf shows a state, with the status that it has now.
-func viewOf(s *statedir.State) stateView {
+// StateOf shows a state, with the status that it has now.
+func StateOf(s *statedir.State) State {
 	status := s.CurrentStatus()
 	spec := s.Spec(status)
-	v := stateView{
+	v := State{
 		Version:     s.OCIVersion,
 		ID:          s.ID,
 		Pid:         spec.Pid,
