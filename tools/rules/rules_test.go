@@ -80,6 +80,8 @@ var importRules = []rule{
 		"options are text in and values out"},
 	{"runsc-recover/internal/cli/exechelper", []string{"oci/errdefs", "runsc-recover/internal/api", "runsc-recover/internal/sandbox", "runsc-recover/internal/terminal"}, false,
 		"a helper is told all of its process"},
+	{"runsc-recover/internal/cli/show", []string{"checkpoint", "oci/statedir", "runsc-recover/internal/api"}, false,
+		"views are functions of values"},
 	{"runsc-recover/internal/cli", []string{"checkpoint/...", "oci/...", "sentry/failure", "runsc-recover/internal/..."}, false,
 		"commands are testable without a sandbox"},
 	{"runsc-recover/internal/sandbox", []string{"checkpoint", "checkpoint/config", "sentry/failure", "sentry/wire"}, false,

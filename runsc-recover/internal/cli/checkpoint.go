@@ -10,6 +10,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/container"
 )
 
@@ -127,7 +128,7 @@ func (p *program) checkpointIntoStore(ctx context.Context, ct *container.Contain
 		return err
 	}
 	if format == flags.FormatJSON {
-		return JSON(p.Out, m)
+		return show.JSON(p.Out, m)
 	}
 	_, err = fmt.Fprintln(p.Out, m.Seq)
 	return err

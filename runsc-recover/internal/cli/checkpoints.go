@@ -11,6 +11,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/container"
 )
 
@@ -63,9 +64,9 @@ EXAMPLE:
 				return err
 			}
 			if format == flags.FormatJSON {
-				err = JSON(p.Out, append([]api.CheckpointEntry{}, all...)) // never null
+				err = show.JSON(p.Out, append([]api.CheckpointEntry{}, all...)) // never null
 			} else {
-				err = Checkpoints(p.Out, all)
+				err = show.Checkpoints(p.Out, all)
 			}
 			if err != nil {
 				return err
@@ -81,8 +82,8 @@ func (p *program) tellProblem(id string) error {
 	if err != nil {
 		return err
 	}
-	if why := StateOf(ct.State()).CheckpointError; why != "" {
-		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", Printable(why))
+	if why := show.StateOf(ct.State()).CheckpointError; why != "" {
+		fmt.Fprintf(p.Err, "no checkpoint can be taken at the moment: %s\n", show.Printable(why))
 	}
 	return nil
 }
@@ -125,9 +126,9 @@ EXAMPLES:
 				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
 			}
 			if format == flags.FormatJSON {
-				return IndentedJSON(p.Out, all[i])
+				return show.IndentedJSON(p.Out, all[i])
 			}
-			return Checkpoint(p.Out, all[i])
+			return show.Checkpoint(p.Out, all[i])
 		},
 	}
 }

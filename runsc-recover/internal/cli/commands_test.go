@@ -12,6 +12,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/container"
 )
 
@@ -113,7 +114,7 @@ func TestDeadSupervisor(t *testing.T) {
 	if err := state.Save(dir); err != nil {
 		t.Fatal(err)
 	}
-	var view State
+	var view show.State
 	if err := json.Unmarshal([]byte(command(t, root, "state", "web").out), &view); err != nil || view.Status != statedir.StatusStopped || view.Pid != 0 {
 		t.Errorf("state %+v, %v", view, err)
 	}

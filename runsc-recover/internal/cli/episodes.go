@@ -10,6 +10,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/episode"
 )
 
@@ -20,8 +21,8 @@ func (p *program) episodesCommand() *cli.Command {
 		Description: `An episode is one failure and all attempts to get past it. The records are kept
 until the container is deleted, and can be read after it has stopped.`,
 		Subcommands: []*cli.Command{
-			p.episodesSubcommand("list", "list a container's episodes, the oldest first", Episodes),
-			p.episodesSubcommand("show", "show each episode with its attempts and reasons", EpisodeDetails),
+			p.episodesSubcommand("list", "list a container's episodes, the oldest first", show.Episodes),
+			p.episodesSubcommand("show", "show each episode with its attempts and reasons", show.EpisodeDetails),
 		},
 	}
 }
@@ -55,7 +56,7 @@ EXAMPLES:
 				return err
 			}
 			if format == flags.FormatJSON {
-				return IndentedJSON(p.Out, all)
+				return show.IndentedJSON(p.Out, all)
 			}
 			return write(p.Out, all)
 		},

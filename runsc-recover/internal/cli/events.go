@@ -12,6 +12,7 @@ import (
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/container"
 )
 
@@ -69,7 +70,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 		if err != nil {
 			return err
 		}
-		return JSON(p.Out, Stats(o.id, s))
+		return show.JSON(p.Out, show.Stats(o.id, s))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -127,7 +128,7 @@ func (s *eventStream) writeStats(ctx context.Context) (over bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	return false, s.out.Encode(Stats(s.id, st))
+	return false, s.out.Encode(show.Stats(s.id, st))
 }
 
 // writeOOM writes an event if the kernel has killed since the last time.
@@ -137,5 +138,5 @@ func (s *eventStream) writeOOM() error {
 		return nil
 	}
 	s.seen = kills
-	return s.out.Encode(OOM(s.id))
+	return s.out.Encode(show.OOM(s.id))
 }

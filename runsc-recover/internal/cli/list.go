@@ -8,6 +8,7 @@ import (
 
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 )
 
 func (p *program) listCommand() *cli.Command {
@@ -49,21 +50,21 @@ func (p *program) list(o listOptions) error {
 	}
 	switch {
 	case o.quiet:
-		return IDs(p.Out, all)
+		return show.IDs(p.Out, all)
 	case o.format == flags.FormatJSON:
-		return JSON(p.Out, all)
+		return show.JSON(p.Out, all)
 	}
-	return Containers(p.Out, all)
+	return show.Containers(p.Out, all)
 }
 
 // loadAll returns all containers by name. One that can't be read is named on
 // standard error, and doesn't hide the others.
-func (p *program) loadAll() ([]State, error) {
+func (p *program) loadAll() ([]show.State, error) {
 	ids, err := p.containers.IDs()
 	if err != nil {
 		return nil, err
 	}
-	var all []State
+	var all []show.State
 	for _, id := range ids {
 		ct, err := p.containers.Open(id)
 		switch {
@@ -71,7 +72,7 @@ func (p *program) loadAll() ([]State, error) {
 		case err != nil:
 			fmt.Fprintf(p.Err, "load container %s: %v\n", id, err)
 		default:
-			all = append(all, StateOf(ct.State()))
+			all = append(all, show.StateOf(ct.State()))
 		}
 	}
 	return all, nil

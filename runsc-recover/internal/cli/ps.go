@@ -16,6 +16,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/runsc-recover/internal/container"
 )
 
@@ -70,17 +71,17 @@ func (p *program) ps(ctx context.Context, o psOptions) error {
 	}
 	switch {
 	case o.format == flags.FormatJSON:
-		return JSON(p.Out, ct.HostPIDs())
+		return show.JSON(p.Out, ct.HostPIDs())
 	case len(o.psArgs) > 0:
 		return writeHostPS(ctx, p.Out, ct.HostPIDs(), o.psArgs)
 	case ct.Status() == statedir.StatusStopped:
-		return Processes(p.Out, nil)
+		return show.Processes(p.Out, nil)
 	}
 	ps, err := ct.Processes(ctx)
 	if err != nil && !container.IsStopped(err) {
 		return err
 	}
-	return Processes(p.Out, ps)
+	return show.Processes(p.Out, ps)
 }
 
 // writeHostPS prints the lines of the host's ps that are about pids.

@@ -7,6 +7,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 )
 
 func (p *program) stateCommand() *cli.Command {
@@ -38,7 +39,7 @@ func (p *program) showState(id string) error {
 	if err != nil {
 		return err
 	}
-	b, err := json.MarshalIndent(StateOf(ct.State()), "", "  ")
+	b, err := json.MarshalIndent(show.StateOf(ct.State()), "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)
 	}

@@ -20,6 +20,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/cli/show"
 	"runsc-recover/test/expect"
 )
 
@@ -28,7 +29,7 @@ func TestGoldenDescriptions(t *testing.T) {
 	f.Annotations = nil
 	for name, v := range map[string]any{"spec.json": exampleSpec(false), "features.json": f} {
 		var b bytes.Buffer
-		if err := JSON(&b, v); err != nil {
+		if err := show.JSON(&b, v); err != nil {
 			t.Fatal(err)
 		}
 		expect.Golden(t, name, b.String())
@@ -90,7 +91,7 @@ func TestStateAndList(t *testing.T) {
 	if got := command(t, root, "list", "-q"); got.out != "db\nweb\n" || got.errout != "" {
 		t.Errorf("list -q: %+v", got)
 	}
-	var views []State
+	var views []show.State
 	if err := json.Unmarshal([]byte(command(t, root, "list", "--format=json").out), &views); err != nil || len(views) != 2 || views[0].Pid != 0 || views[1].Pid != state.Supervisor.Pid {
 		t.Errorf("list --format=json: %+v, %v", views, err)
 	}
@@ -161,7 +162,7 @@ func TestStreamEvents(t *testing.T) {
 func eventTypes(in *bytes.Buffer) []string {
 	var types []string
 	for d := json.NewDecoder(in); ; {
-		var e Event
+		var e show.Event
 		if d.Decode(&e) != nil {
 			return types
 		}

@@ -6,6 +6,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/runsc-recover/internal/cli/flags"
+	"runsc-recover/runsc-recover/internal/cli/show"
 )
 
 func (p *program) waitCommand() *cli.Command {
@@ -46,7 +47,7 @@ func (p *program) wait(ctx context.Context, id, format string) error {
 		return err
 	}
 	if format == flags.FormatJSON {
-		if err := JSON(p.Out, exit); err != nil {
+		if err := show.JSON(p.Out, exit); err != nil {
 			return err
 		}
 	}

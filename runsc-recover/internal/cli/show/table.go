@@ -1,4 +1,9 @@
-package cli
+// Package show is the output of commands: tables for people, and JSON objects
+// with runc's names. A view is a function of values to a writer. Text from a
+// sandbox can't drive the terminal that a view is read on.
+//
+// It must not know where the values come from, or options.
+package show
 
 import (
 	"encoding/json"
