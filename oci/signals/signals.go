@@ -2,7 +2,7 @@
 // number, or a name in any case, with or without SIG, real-time signals
 // included.
 //
-// It must not know what a signal is for.
+// It must not know a signal's purpose.
 package signals
 
 import (

@@ -99,7 +99,7 @@ var importRules = []rule{
 	{"runsc-recover/internal/sandbox/runsc", []string{"checkpoint/...", "oci/...", "sentry/...", "runsc-recover/internal/sandbox", "runsc-recover/internal/sandbox/..."}, true,
 		"the host side of a sandbox is gVisor's own code, and nothing else on the host should need it"},
 	{"runsc-recover/internal/container", []string{"checkpoint", "checkpoint/config", "checkpoint/store", "oci", "oci/errdefs", "oci/statedir", "runsc-recover/internal/api", "runsc-recover/internal/cleanup",
-		"runsc-recover/internal/cli/flags", "runsc-recover/internal/host/cgroup", "runsc-recover/internal/supervisor", "runsc-recover/internal/terminal"}, false,
+		"runsc-recover/internal/host/cgroup", "runsc-recover/internal/supervisor", "runsc-recover/internal/terminal"}, false,
 		"a container is the same whatever command asks of it"},
 	{"runsc-recover/internal/engine", []string{"checkpoint/...", "oci/errdefs", "oci/statedir", "sentry/failure", "sentry/wire", "runsc-recover/internal/api", "runsc-recover/internal/episode",
 		"runsc-recover/internal/host/procusage", "runsc-recover/internal/sandbox"}, false,

@@ -1,9 +1,12 @@
 // Package api is the conversation between the short-lived commands and a
 // container's supervisor: HTTP and JSON on a unix socket, mode 0600, in the
-// container's state directory. Service is what the supervisor implements;
-// Client is what the commands use; NewHandler is the server between them.
+// container's state directory. Operations are a command's requests, Client sends
+// them, a supervisor implements Service, and NewHandler serves it. A peer is
+// hostile until proven otherwise: messages are bounded and decoded strictly.
 //
-// It must not know what a command prints or how the supervisor does its work.
+// It must not know a command's output or how the supervisor does its work.
+//
+// Locks: none. Goroutines: those of net/http.
 package api
 
 import (
@@ -60,7 +63,7 @@ type SignalRequest struct {
 	All    bool `json:"all"`
 }
 
-// FailRequest is an operator's failure.
+// FailRequest describes an operator's failure.
 type FailRequest struct {
 	Code    int32  `json:"code"`
 	Message string `json:"message"`
@@ -105,9 +108,9 @@ type ExitStatus struct {
 // CheckpointEntry is a checkpoint as listed.
 type CheckpointEntry struct {
 	checkpoint.Manifest
-	// Reasons say why it is kept.
+	// Reasons say why the checkpoint is kept.
 	Reasons []string `json:"reasons,omitempty"`
-	// Error is set when it can't be used.
+	// Error is set when the checkpoint can't be used.
 	Error string `json:"error,omitempty"`
 }
 
@@ -142,17 +145,17 @@ type Episode struct {
 	EndedAt   time.Time `json:"ended_at,omitzero"`
 	Outcome   string    `json:"outcome"` // open, recovered, exhausted
 	Attempts  []Attempt `json:"attempts"`
-	// Reasons say why it ended as it did.
+	// Reasons say why the episode ended in its outcome.
 	Reasons []string `json:"reasons,omitempty"`
 }
 
-// Attempt is one copy's try. Times are milliseconds of the host's monotonic
-// clock.
+// Attempt is the record of one copy. Times are milliseconds of the host's
+// monotonic clock.
 type Attempt struct {
 	Attempt       int            `json:"attempt"`
 	Level         int            `json:"level"`
 	CheckpointSeq checkpoint.Seq `json:"checkpoint_seq"`
-	Standby       string         `json:"standby"` // what the copy was made of: hot, warm or cold; empty when there is none
+	Standby       string         `json:"standby"` // the copy's origin: hot, warm or cold; empty when there is no copy
 	Outcome       string         `json:"outcome"` // open, recovered, coinciding, different; failed when the copy could not be made
 	Reasons       []string       `json:"reasons"`
 	FailedAt      time.Time      `json:"failed_at"`

@@ -21,15 +21,16 @@ import (
 )
 
 // Client speaks to the supervisor behind one control socket. Its methods are
-// those of Operations. Beside the service's own errors they return one of code
-// oci.CodeSupervisorGone when nobody answers. Safe for concurrent use.
+// those of Operations. Beside the service's own errors they return errors of code
+// errdefs.CodeSupervisorGone when nobody answers. Safe for concurrent use.
 type Client struct {
 	http *http.Client
 }
 
 var _ Operations = (*Client)(nil)
 
-// NewClient returns a client for the socket at path. It doesn't connect yet.
+// NewClient returns a client for the socket at path. Each request connects
+// anew.
 func NewClient(path string) *Client {
 	return &Client{http: &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

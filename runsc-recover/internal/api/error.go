@@ -9,8 +9,8 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// Error is an error that keeps its stable code across the socket. The codes
-// are package oci's: one table for all that a user meets.
+// Error is an error that keeps its stable code across the socket. The codes are
+// package errdefs', as are those of every error that a user meets.
 type Error = errdefs.Error
 
 // Classify gives err the code under which it crosses the socket. It returns
@@ -20,7 +20,7 @@ func Classify(err error) *Error {
 		return nil
 	}
 	if e, ok := errors.AsType[*Error](err); ok {
-		// What wraps it says where it happened.
+		// The wrapping text says where the error happened.
 		return &Error{Code: e.Code, Message: withoutNext(err, e), Next: e.Next, Err: err}
 	}
 	return &Error{Code: codeFor(err), Message: err.Error(), Err: err}
@@ -49,7 +49,8 @@ func codeFor(err error) errdefs.Code {
 	return errdefs.CodeInternal
 }
 
-// withoutNext is err's text without the advice, which travels by itself.
+// withoutNext is err's text without the advice of e, which travels in a member
+// of its own.
 func withoutNext(err error, e *Error) string {
 	if err == error(e) {
 		return e.Message

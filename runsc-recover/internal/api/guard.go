@@ -9,10 +9,10 @@ import (
 	"net/http"
 )
 
-// The process that stands for an exec on the host may be killed, as engines
-// do, and can't take its process in the sandbox with it then. So it keeps one
-// request open, whose body is an ExecProcess and, when that has ended by
-// itself, endedWord:
+// Engines may kill the process that stands for an exec on the host, which then
+// can't take its process in the sandbox along. So the host's process keeps a
+// request open. The body is an ExecProcess and, when that has ended by itself,
+// endedWord:
 //
 //	client                          supervisor
 //	   | ---- POST, ExecProcess ------> |
@@ -23,13 +23,15 @@ import (
 // A body that ends without endedWord makes the supervisor kill the process.
 const endedWord = "ended"
 
-// Guard is held for a process that exec started.
+// Guard is an open request that stands for a process of exec. Not safe for
+// concurrent use.
 type Guard struct {
 	body *io.PipeWriter
 	resp *http.Response
 }
 
-// Guard has p killed when this process ends without a call of Ended.
+// Guard makes the supervisor kill p when this process ends without a call of
+// Ended.
 func (c *Client) Guard(p ExecProcess) (*Guard, error) {
 	b, err := json.Marshal(p)
 	if err != nil {
@@ -48,8 +50,9 @@ func (c *Client) Guard(p ExecProcess) (*Guard, error) {
 	return &Guard{body: w, resp: resp}, nil
 }
 
-// Ended says that the process has ended by itself, and returns when the
-// supervisor knows. Once its pid is another's it must not be killed.
+// Ended tells the supervisor that the process has ended by itself, and returns
+// when the supervisor knows. A pid that another process has by then must not be
+// killed.
 func (g *Guard) Ended() {
 	defer g.resp.Body.Close()
 	// A supervisor that has gone away guards nothing any more.
@@ -80,6 +83,6 @@ func guardExec(w http.ResponseWriter, r *http.Request, s Service) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), requestTime)
 	defer cancel()
-	// Whoever would want to know of an error has gone away.
+	// An error would have nobody to go to: the guard's process is gone.
 	_ = s.KillExec(ctx, p)
 }

@@ -44,8 +44,8 @@ func Listen(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open control socket: %w", err)
 	}
-	// The name went through a descriptor that is closed by then; the socket
-	// goes with its directory.
+	// The name goes through a descriptor that is closed by the time of the
+	// listener's end; the socket goes with its directory.
 	l.SetUnlinkOnClose(false)
 	// Nobody can be ahead of this: the directory is 0700.
 	if err := os.Chmod(path, 0o600); err != nil {
@@ -55,9 +55,8 @@ func Listen(path string) (*net.UnixListener, error) {
 	return l, nil
 }
 
-// shortenPath returns a name for path that fits a socket address, whose limit
-// of 108 bytes is below what --root and an id may add up to. It is good while
-// dir is open.
+// shortenPath returns a name for path that fits a socket address: --root and an
+// id may add up to more than its 108 bytes. The name is good while dir is open.
 func shortenPath(path string) (short string, dir *os.File, err error) {
 	fd, err := unix.Open(filepath.Dir(path), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -95,7 +94,7 @@ func NewHandler(s Service) http.Handler {
 	return mux
 }
 
-// get serves a method that returns something and takes nothing.
+// get serves a method with a result and without an argument.
 func get[T any](mux *http.ServeMux, pattern string, call func(context.Context) (T, error)) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
@@ -105,7 +104,7 @@ func get[T any](mux *http.ServeMux, pattern string, call func(context.Context) (
 	})
 }
 
-// do serves a method that neither takes nor returns anything.
+// do serves a method without argument and result.
 func do(mux *http.ServeMux, pattern string, call func(context.Context) error) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), requestTime)
@@ -114,7 +113,8 @@ func do(mux *http.ServeMux, pattern string, call func(context.Context) error) {
 	})
 }
 
-// tell serves a method that takes something, and at most the time d.
+// tell serves a method with an argument and without a result, for at most the
+// time d.
 func tell[T any](mux *http.ServeMux, pattern string, d time.Duration, call func(context.Context, T) error) {
 	mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(r.Context(), d)

@@ -20,7 +20,7 @@ import (
 	"runsc-recover/runsc-recover/internal/container"
 )
 
-// program is what commands share.
+// program is the state that commands share.
 type program struct {
 	Options
 	report *reporter
@@ -128,7 +128,7 @@ func usageError(c *cli.Context, err error, _ bool) error {
 	return errdefs.Errorf(errdefs.CodeRequest, "%w, see %s --help", err, name)
 }
 
-// versionText is what --version prints. Callers of runc look for the first
+// versionText is the answer to --version. Callers of runc look for the first
 // line, and take the others by their names.
 func (o Options) versionText() string {
 	return strings.Join([]string{
@@ -141,7 +141,7 @@ func (o Options) versionText() string {
 	}, "\n")
 }
 
-// warn tells the log of something that doesn't end the command.
+// warn logs a warning, which doesn't end the command.
 func (p *program) warn(format string, args ...any) {
 	p.report.log.Warn(fmt.Sprintf(format, args...))
 }

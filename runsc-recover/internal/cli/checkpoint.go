@@ -56,8 +56,8 @@ EXAMPLES:
 	}
 }
 
-// ignoredImageFlags are runc's for checkpoint and restore that mean nothing
-// here: what they allow is always done, or never needed.
+// ignoredImageFlags are runc's options for checkpoint and restore that have no
+// effect here: they allow things that are always done, or never needed.
 func ignoredImageFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "work-path", Hidden: true, Usage: "ignored"},

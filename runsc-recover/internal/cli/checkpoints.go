@@ -76,7 +76,7 @@ EXAMPLE:
 	}
 }
 
-// tellProblem says what stands in the way of the next checkpoint.
+// tellProblem says why the next checkpoint can't be taken, if it can't.
 func (p *program) tellProblem(id string) error {
 	ct, err := p.containers.Open(id)
 	if err != nil {
@@ -133,7 +133,7 @@ EXAMPLES:
 	}
 }
 
-// onCheckpointCommand is a command about one checkpoint that prints nothing.
+// onCheckpointCommand is a command on a checkpoint that prints nothing.
 func (p *program) onCheckpointCommand(name, usage string, f func(*container.Container, context.Context, checkpoint.Seq) error) *cli.Command {
 	return &cli.Command{
 		Name:         name,

@@ -16,7 +16,7 @@ import (
 	"runsc-recover/runsc-recover/internal/container"
 )
 
-// oomPoll is how often is looked for kills between the figures.
+// oomPoll is the time between two looks for kills.
 const oomPoll = 200 * time.Millisecond
 
 func (p *program) eventsCommand() *cli.Command {
@@ -88,7 +88,7 @@ func (p *program) events(ctx context.Context, o eventsOptions) error {
 	return stream.run(ctx)
 }
 
-// eventStream writes events as they come.
+// eventStream writes a container's events as they come.
 type eventStream struct {
 	eventsOptions
 	out      *json.Encoder
@@ -97,8 +97,8 @@ type eventStream struct {
 	seen     uint64        // kills that were reported, or came before
 }
 
-// run writes events until ctx is done or the container is over, which may be
-// because of what the last of them is about.
+// run writes events until ctx is done or the container is over. The last event
+// may be the cause of the container's end.
 func (s *eventStream) run(ctx context.Context) error {
 	tick := time.NewTicker(s.interval)
 	defer tick.Stop()

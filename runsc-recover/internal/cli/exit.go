@@ -21,10 +21,10 @@ const (
 )
 
 // exitStatus ends a command with a status and without a message: the status is
-// a container's or a process's, not a failure of ours.
+// a container's or a process's, not a failure of the command.
 type exitStatus int
 
-// Error is for errors that are printed by mistake.
+// Error implements error. A command's end by a status is never printed.
 func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // failedWith makes an error end the command with another status than 1.
@@ -51,7 +51,7 @@ func statusOf(err error) (status int, print bool) {
 	return statusError, true
 }
 
-// Options are all that a command line gets from its process.
+// Options are a command line's dependencies, set by main. They are immutable.
 type Options struct {
 	In       io.Reader
 	Out, Err io.Writer
@@ -60,8 +60,8 @@ type Options struct {
 	GVisorVersion   string
 	// Exec runs one more process in a sandbox.
 	Exec exechelper.ExecFunc
-	// Tracking names the way in which sandboxes on this host find out what
-	// changed since a checkpoint.
+	// Tracking names the way in which sandboxes on this host find out which
+	// memory changed since a checkpoint, when asked is configured.
 	Tracking func(asked config.Tracking) string
 }
 

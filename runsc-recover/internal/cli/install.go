@@ -84,7 +84,7 @@ func engineFlags() []cli.Flag {
 	return flags
 }
 
-// readRuntime reads what engines are to be told.
+// readRuntime reads the runtime's description for engines.
 func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 	rt := install.Runtime{Name: c.String("name"), SystemdCgroup: p.globals.SystemdCgroup}
 	options := make(map[string]string)
@@ -95,7 +95,7 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 		}
 	}
 	if c.IsSet("network") {
-		if err := flags.CheckNetwork("--network", c.String("network")); err != nil {
+		if err := flags.CheckNetwork(c.String("network")); err != nil {
 			return rt, err
 		}
 		rt.Args = append(rt.Args, "--network="+c.String("network"))
@@ -121,8 +121,8 @@ func (p *program) readRuntime(c *cli.Context) (install.Runtime, error) {
 	return rt, nil
 }
 
-// configure carries out, or shows, the plan for each engine that is meant. All
-// are planned before anything is changed.
+// configure carries out, or shows, the plan for each engine. All are planned
+// before anything is changed.
 func (p *program) configure(c *cli.Context, engines []install.Engine, plan func(install.Engine) ([]install.Change, error)) error {
 	var changes []install.Change
 	var next []string
@@ -156,8 +156,8 @@ func (p *program) configure(c *cli.Context, engines []install.Engine, plan func(
 	return nil
 }
 
-// chosenEngines are those that are named or, when none is, those that meant
-// says.
+// chosenEngines are the engines that are named or, when none is, those for which
+// meant is true.
 func chosenEngines(c *cli.Context, meant func(install.Engine) bool) []install.Engine {
 	var named, others []install.Engine
 	for _, e := range install.Engines() {
@@ -178,8 +178,8 @@ func isThere(e install.Engine) bool {
 	return err == nil
 }
 
-// carryOut changes a file so that a reader sees all of the old or all of the
-// new.
+// carryOut changes a file so that a reader sees all of the old contents or all
+// of the new.
 func carryOut(change install.Change) error {
 	path := change.Path
 	if target, err := filepath.EvalSymlinks(path); err == nil {

@@ -17,7 +17,7 @@ import (
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
-// launchOptions are what create, run and restore were asked for.
+// launchOptions are the options of create, run and restore.
 type launchOptions struct {
 	container.CreateOptions
 	keep bool // don't delete the container when it is over
@@ -137,7 +137,7 @@ func (p *program) runForeground(ctx context.Context, o launchOptions) error {
 	if o.keep || !started && o.Supervisor.FromStore {
 		return err
 	}
-	// What follows must not hide the container's status.
+	// An error of the deletion must not hide the container's status.
 	if derr := p.containers.Delete(ctx, o.Supervisor.ID, true); derr != nil {
 		p.warn("delete container: %v", derr)
 	}

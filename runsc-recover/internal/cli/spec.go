@@ -53,7 +53,7 @@ func writeSpec(path string, spec *specs.Spec) error {
 	return errors.Join(err, f.Close())
 }
 
-// exampleSpec is what runc's spec command writes.
+// exampleSpec is the spec that runc's command writes.
 func exampleSpec(rootless bool) *specs.Spec {
 	spec := &specs.Spec{
 		Version: specs.Version,

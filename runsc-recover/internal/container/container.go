@@ -87,7 +87,7 @@ func (c *Container) EpisodesFile() string { return c.dir.EpisodesFile() }
 func (c *Container) ControlSocket() string { return c.dir.ControlSocket() }
 
 // OOMKills counts the processes of the container that the kernel has killed for
-// want of memory. It works also after the container's end.
+// want of memory, also after the container's end.
 func (c *Container) OOMKills() uint64 { return cgroup.ReadLimitHits(c.state.CgroupPaths).OOMKills }
 
 // HostPIDs are the host's processes that the container consists of: its
@@ -110,8 +110,8 @@ func (c *Container) HostPIDs() []int {
 // IsStopped reports whether err says that the container isn't running.
 func IsStopped(err error) bool { return errors.Is(err, errdefs.ErrNotRunning) }
 
-// call has f ask the supervisor within callTime. Errors: ErrNotRunning, also
-// for a supervisor that is gone: that is what a container without one is.
+// call has f ask the supervisor within callTime. Errors: ErrNotRunning, also for
+// a supervisor that is gone: a container without one is stopped.
 func (c *Container) call(ctx context.Context, f func(context.Context) error) error {
 	if c.Status() == statedir.StatusStopped {
 		return errdefs.ErrNotRunning
@@ -128,7 +128,7 @@ func asStopped(err error) error {
 	return err
 }
 
-// ask is call for an operation that returns something.
+// ask is call for an operation with a result.
 func ask[T any](ctx context.Context, c *Container, f func(context.Context) (T, error)) (v T, err error) {
 	err = c.call(ctx, func(ctx context.Context) error {
 		v, err = f(ctx)

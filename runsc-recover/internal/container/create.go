@@ -16,9 +16,9 @@ import (
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
-// CreateOptions say which container to make.
+// CreateOptions describe a new container.
 type CreateOptions struct {
-	// Supervisor is what the container's supervisor is told. Create sets
+	// Supervisor are the options of the container's supervisor. Create sets
 	// directory, bundle and configuration; Network is the default, which an
 	// annotation may overrule.
 	Supervisor supervisor.SpawnOptions
@@ -27,7 +27,7 @@ type CreateOptions struct {
 	Bundle string
 	// Defaults are those of the recovery configuration, by option name.
 	Defaults map[string]string
-	// Detach says that nobody holds the container's terminal here.
+	// Detach says that this process isn't to hold the container's terminal.
 	Detach bool
 }
 
@@ -71,8 +71,8 @@ func (r *Root) Create(ctx context.Context, o CreateOptions) (ct *Container, rela
 	return ct, relay, nil
 }
 
-// settle sets what bundle and place decide of the supervisor's options, and
-// refuses options that don't fit them.
+// settle sets those of the supervisor's options that bundle and place decide,
+// and refuses options that don't fit them.
 func settle(o *CreateOptions, pl *place, bundle *oci.Bundle) (err error) {
 	s := &o.Supervisor
 	s.Path = bundle.Path

@@ -116,7 +116,7 @@ func (c *Container) Wait(ctx context.Context) (api.ExitStatus, error) {
 	if errdefs.CodeOf(err) != errdefs.CodeSupervisorGone {
 		return exit, err
 	}
-	// It may have ended between our reading of the state and the question.
+	// The container may have ended after its state was read.
 	state, err := statedir.LoadState(c.dir)
 	if err != nil {
 		return api.ExitStatus{}, err

@@ -22,13 +22,13 @@ type place struct {
 	lock   *statedir.Lock
 	// before is the state of the container that is brought back; nil for none.
 	before *statedir.State
-	// store is set when checkpoints outside the state directory are gone on
-	// from: they aren't this command's to remove.
+	// store is set when the container goes on from checkpoints that may lie
+	// outside the state directory: a failed creation must not remove them.
 	store bool
 }
 
-// findPlace looks for the container that is to be brought back, if one is. Its
-// bundle is the one that it had, unless another is named.
+// findPlace looks for the container that is to be brought back, if the options
+// ask for that. Unless another is named it keeps its bundle.
 func (r *Root) findPlace(o CreateOptions) (*place, error) {
 	fromStore, id := o.Supervisor.FromStore, o.Supervisor.ID
 	pl := &place{root: r, id: id, bundle: o.Bundle, store: fromStore}
@@ -67,8 +67,8 @@ func checkStopped(s *statedir.State) error {
 	return nil
 }
 
-// recoverConfig returns the configuration: the one that the container had, when
-// it is brought back.
+// recoverConfig returns the recovery configuration, which a container that is
+// brought back keeps.
 func (pl *place) recoverConfig(bundle *oci.Bundle, defaults map[string]string) (config.Config, error) {
 	if pl.before != nil {
 		return pl.before.Policy, checkDurable(pl.before.Policy)
@@ -109,12 +109,12 @@ func (pl *place) take() (err error) {
 	return err
 }
 
-// leave removes what a creation that failed has left, and returns why it
-// failed. A container that was to be brought back is as it was before.
+// leave removes the remains of a creation that failed, and returns the reason
+// for the failure. A container that was to be brought back is as it was before.
 func (pl *place) leave(why error) error {
 	state, err := statedir.LoadState(pl.dir)
 	if err != nil {
-		state = nil // it got no further
+		state = nil // the creation got no further
 	} else {
 		why = cgroup.ReadLimitHits(state.CgroupPaths).Explain(why)
 	}

@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// ready is the one thing that is passed on of what a program says.
+	// ready is the only one of a program's notices that is passed on.
 	ready = "READY=1"
-	// maxNotice bounds what is read of one message.
+	// maxNotice bounds a notice, which comes from the sandbox.
 	maxNotice = 4096
 )
 

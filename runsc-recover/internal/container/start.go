@@ -29,7 +29,8 @@ type StartOptions struct {
 	// to be ready; empty when none does.
 	Manager string
 	// Detach makes Start return when the program is ready, or over. Otherwise
-	// this process is what the manager watches, and is told of meanwhile.
+	// the manager is told of this process, as the service's main one, and Start
+	// returns before.
 	Detach bool
 }
 
@@ -57,8 +58,8 @@ func (c *Container) Start(ctx context.Context, o StartOptions) error {
 	return nil
 }
 
-// start runs the program, which is also what finds the container's limits to be
-// too small for it.
+// start runs the program. An error names limits of the container that were hit,
+// since they may be too small for it.
 func (c *Container) start(ctx context.Context) error {
 	err := c.call(ctx, c.client.Start)
 	return cgroup.ReadLimitHits(c.state.CgroupPaths).Explain(err)

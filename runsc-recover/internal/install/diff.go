@@ -10,8 +10,8 @@ import (
 // context is how many lines are shown around a change.
 const context = 3
 
-// WriteDiff writes what changes as a unified diff of one hunk: a change of
-// ours is in one place.
+// WriteDiff writes the change as a unified diff of one hunk: a change of ours
+// is in one place.
 func (c Change) WriteDiff(w io.Writer) error {
 	old, now := lines(c.Old), lines(c.New)
 	same := 0

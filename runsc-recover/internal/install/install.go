@@ -1,9 +1,9 @@
-// Package install knows how container engines are told of a runtime: which
-// file, and what in it. It plans changes to configuration, for the caller to
-// show or to carry out; settings that aren't of the runtime are left as they
-// are, and a plan that has been carried out is empty the next time.
+// Package install plans the changes to container engines' configuration that make
+// a runtime known to them, for the caller to show or to carry out. Settings of
+// others are left as they are, and a plan that has been carried out is empty the
+// next time. Configuration is a user's: text that can't be read is refused.
 //
-// It must not know what the runtime does.
+// It must not know the runtime's job, or write files.
 package install
 
 import (
@@ -16,7 +16,7 @@ import (
 	"strings"
 )
 
-// Runtime is what engines are told of.
+// Runtime is a runtime as engines know it.
 type Runtime struct {
 	Name   string   // by which engines call it
 	Binary string   // absolute
@@ -29,20 +29,20 @@ type Runtime struct {
 // Change is a file as it should be.
 type Change struct {
 	Path string
-	Old  []byte      // nil when there is none
-	New  []byte      // nil when there should be none
-	Mode fs.FileMode // of a file that isn't there yet
+	Old  []byte      // nil for no file
+	New  []byte      // nil for no file
+	Mode fs.FileMode // of a new file
 }
 
-// Empty reports whether the file is as it should be.
+// Empty reports whether the file is as it should be already.
 func (c Change) Empty() bool { return bytes.Equal(c.Old, c.New) && (c.Old == nil) == (c.New == nil) }
 
-// Engine is a container engine's way to be told of a runtime.
+// Engine is a container engine: its files, and how a runtime stands in them.
 type Engine struct {
 	Name    string
-	Program string // that is there when the engine is
-	// Next is what makes the engine read its configuration again; empty when
-	// it always does.
+	Program string // found in PATH where the engine is installed
+	// Next is the shell command that makes the engine read its configuration
+	// again; empty when the engine reads it each time.
 	Next string
 
 	file string // below /etc, with NAME for the runtime's
@@ -52,7 +52,7 @@ type Engine struct {
 	remove func(old []byte, name string) ([]byte, error)
 }
 
-// Engines are all that are known.
+// Engines lists the engines that can be configured.
 func Engines() []Engine {
 	return []Engine{
 		{Name: "docker", Program: "dockerd", Next: "systemctl reload docker", file: "docker/daemon.json", direct: true, add: addDocker, remove: removeDocker},
@@ -61,7 +61,8 @@ func Engines() []Engine {
 	}
 }
 
-// Plan says what to change below etc so that the engine knows the runtime.
+// Plan returns the changes below etc that make the runtime known to the engine.
+// Errors: a bad name, a configuration that can't be read or added to.
 func (e Engine) Plan(etc string, rt Runtime, read func(path string) ([]byte, error)) ([]Change, error) {
 	if !validName.MatchString(rt.Name) {
 		return nil, badName(rt.Name)
@@ -84,7 +85,8 @@ func (e Engine) config(etc, name string) string {
 	return filepath.Join(etc, strings.ReplaceAll(e.file, "NAME", name))
 }
 
-// PlanRemoval says what to change so that the engine doesn't know it any more.
+// PlanRemoval returns the changes below etc after which the engine doesn't know
+// the runtime any more.
 func (e Engine) PlanRemoval(etc, name string, read func(path string) ([]byte, error)) ([]Change, error) {
 	if !validName.MatchString(name) {
 		return nil, badName(name)
@@ -101,7 +103,8 @@ func (e Engine) PlanRemoval(etc, name string, read func(path string) ([]byte, er
 	})
 }
 
-// plan reads what the files are, edits the last and leaves out those that stay.
+// plan reads the files, edits the last one and leaves out those that stay as they
+// are.
 func (e Engine) plan(changes []Change, read func(path string) ([]byte, error), edit func(old []byte) ([]byte, error)) ([]Change, error) {
 	var out []Change
 	for i, c := range changes {

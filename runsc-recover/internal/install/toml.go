@@ -81,7 +81,7 @@ func defaultRuntime(config map[string]any, plugin string) string {
 	return "runc"
 }
 
-// defaultBlock is what containerd has when no runtime is named.
+// defaultBlock is the runtime that containerd has where no runtime is named.
 func defaultBlock(name, plugin string) string {
 	return strings.Join([]string{
 		"", beginLine(defaultName),

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// OwnDir is the directory below /etc that holds nothing but what is written
-// here.
+// OwnDir is the directory below /etc that holds nothing but files of this
+// package.
 const OwnDir = "runsc-recover"
 
 // wrapper is where the script lies that gives the runtime its options, for an

@@ -15,7 +15,7 @@ import (
 // receiveTime bounds the wait for a master end whose sender is there already.
 const receiveTime = 10 * time.Second
 
-// descriptor is what of a console is needed to pass it on.
+// descriptor is a console, or a file, as far as passing it on needs.
 type descriptor interface {
 	Fd() uintptr
 	Name() string

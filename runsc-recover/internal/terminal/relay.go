@@ -18,7 +18,7 @@ const drainTime = 300 * time.Millisecond
 // terminal itself.
 type Relay struct {
 	master *os.File
-	host   console.Console // this process's terminal; nil when there is none
+	host   console.Console // nil when this process has no terminal
 	output chan struct{}   // closed when all output was copied
 }
 

@@ -33,7 +33,7 @@ func ForwardSignals(r *Relay, send func(syscall.Signal)) (stop func()) {
 func forwardSignal(r *Relay, s os.Signal, send func(syscall.Signal)) {
 	switch s {
 	case unix.SIGCHLD, unix.SIGURG, unix.SIGPIPE, unix.SIGTTIN, unix.SIGTTOU:
-		// This process's own: children, the Go runtime's, and job control.
+		// Meant for this process: children, the Go runtime's, and job control.
 	case unix.SIGWINCH:
 		if r != nil {
 			r.resize()

@@ -44,13 +44,14 @@ const (
 // helper knows the reason.
 var ErrReported = errors.New("process didn't run, as was reported")
 
-// report says that the process runs, when it holds no error.
+// report is the helper's answer. Without an error the process runs.
 type report struct {
 	Error *api.Error `json:"error,omitempty"`
 }
 
-// Serve is the helper: it runs the process that it is told of, with nfiles
-// preserved files, and returns the process's status, or ErrReported.
+// Serve is the helper: it runs the requested process, with nfiles preserved
+// files, and returns the process's status. Errors: ErrReported when the process
+// never ran, sandbox.ErrGone.
 func Serve(ctx context.Context, exec ExecFunc, nfiles int) (status int, err error) {
 	out := os.NewFile(reportFD, "report")
 	defer out.Close()

@@ -17,7 +17,7 @@ import (
 // self is this binary, also when its file was replaced meanwhile.
 const self = "/proc/self/exe"
 
-// StartOptions say how to start a helper.
+// StartOptions are a helper's options.
 type StartOptions struct {
 	Args []string // options ahead of the command
 	// ConsoleSocket is where the terminal's master end goes, if the process has
@@ -70,8 +70,8 @@ func (h *Helper) openTerminal(r Request, socket string) (err error) {
 	return err
 }
 
-// request starts the process of the helper, tells it what to run and returns
-// once that runs.
+// request starts the helper, sends it the request and returns once the requested
+// process runs.
 func (h *Helper) request(r Request, files []*os.File) error {
 	requestIn, requestOut, err := os.Pipe()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// NeedArgs refuses a number of arguments outside [least, most]; most < 0 is no
-// limit.
+// NeedArgs refuses a number of arguments outside [least, most]; a negative most
+// is no limit.
 func NeedArgs(c *cli.Context, least, most int) error {
 	n := c.NArg()
 	switch {
@@ -26,6 +26,8 @@ func NeedArgs(c *cli.Context, least, most int) error {
 	return nil
 }
 
+// ReadCheckpoint reads the arguments of a command on a checkpoint: an id, which
+// the caller takes, and the checkpoint's number.
 func ReadCheckpoint(c *cli.Context) (checkpoint.Seq, error) {
 	if err := NeedArgs(c, 2, 2); err != nil {
 		return 0, err
@@ -37,6 +39,7 @@ func ReadCheckpoint(c *cli.Context) (checkpoint.Seq, error) {
 	return checkpoint.Seq(seq), nil
 }
 
+// AbsPath makes a path absolute; an empty path stays empty.
 func AbsPath(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -44,7 +47,7 @@ func AbsPath(path string) (string, error) {
 	return filepath.Abs(path)
 }
 
-// checkWord refuses an option's value that is none of the words.
+// checkWord refuses an option's value that isn't among the words.
 func checkWord(option, value string, words ...string) error {
 	if !slices.Contains(words, value) {
 		return errdefs.Errorf(errdefs.CodeRequest, "--%s is %q, allowed are %q", option, value, words)

@@ -12,11 +12,12 @@ const (
 	FormatJSON  = "json"
 )
 
+// FormatFlag is the option --format of commands that list or show something.
 func FormatFlag() cli.Flag {
 	return &cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: FormatTable, Usage: "output format: table or json"}
 }
 
-// ReadFormat reads --format.
+// ReadFormat reads --format, and refuses another format than the two.
 func ReadFormat(c *cli.Context) (string, error) {
 	f := c.String("format")
 	if f != FormatTable && f != FormatJSON {

@@ -23,7 +23,7 @@ import (
 // the recovery configuration.
 const RecoverPrefix = "recover-"
 
-// Globals are the options before the command.
+// Globals are the values of the options ahead of the command.
 type Globals struct {
 	Root          string // absolute
 	Log           string // absolute, "" for standard error
@@ -35,6 +35,7 @@ type Globals struct {
 	Recover       map[string]string // as given, by the configuration's names
 }
 
+// GlobalFlags are the options ahead of the command.
 func GlobalFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "root", Value: statedir.DefaultRoot, Usage: "directory that holds the containers' state; best on a tmpfs"},
@@ -57,7 +58,7 @@ func GlobalFlags() []cli.Flag {
 	return flags
 }
 
-// ReadGlobals reads the global options.
+// ReadGlobals reads the options ahead of the command.
 func ReadGlobals(c *cli.Context) (Globals, error) {
 	g := Globals{
 		LogFormat:     c.String("log-format"),
@@ -75,7 +76,7 @@ func ReadGlobals(c *cli.Context) (Globals, error) {
 	if err := checkWord("rootless", g.rootless, "true", "false", "auto"); err != nil {
 		return g, err
 	}
-	if err := CheckNetwork("--network", g.Network); err != nil {
+	if err := CheckNetwork(g.Network); err != nil {
 		return g, err
 	}
 	var err error
@@ -88,7 +89,7 @@ func ReadGlobals(c *cli.Context) (Globals, error) {
 	return g, nil
 }
 
-// Args are the options again, for a process of ours that this one starts.
+// Args are the options again, for another process of this binary.
 func (g Globals) Args() []string {
 	args := []string{
 		"--root=" + g.Root, "--log=" + g.Log, "--log-format=" + g.LogFormat,
@@ -101,7 +102,8 @@ func (g Globals) Args() []string {
 	return args
 }
 
-// IsRootless decides what auto means.
+// IsRootless reports whether containers run without privileges on the host: as
+// --rootless says or, with auto, when this process's user isn't root.
 func (g Globals) IsRootless() bool {
 	return g.rootless == "true" || g.rootless == "auto" && os.Geteuid() != 0
 }

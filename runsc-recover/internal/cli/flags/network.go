@@ -5,13 +5,13 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
+// NetworkUsage describes the options that choose a network stack.
 const NetworkUsage = "network stack: sandbox (gVisor's own), host (the host's, or that of the container's namespace) or none"
 
-// CheckNetwork refuses a network stack that there isn't. The name is where it
-// was asked for.
-func CheckNetwork(name, value string) error {
+// CheckNetwork refuses a value of --network that names no network stack.
+func CheckNetwork(value string) error {
 	if !config.Network(value).Valid() {
-		return errdefs.Errorf(errdefs.CodeRequest, "%s is %q, allowed are %q", name, value, config.Networks())
+		return errdefs.Errorf(errdefs.CodeRequest, "--network is %q, allowed are %q", value, config.Networks())
 	}
 	return nil
 }

@@ -17,10 +17,10 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// maxProcess bounds what is read of a process file.
+// maxProcess bounds a process file, in bytes.
 const maxProcess = 16 << 20
 
-// ProcessFlags are the options that say what a process is.
+// ProcessFlags are the options that describe a process.
 func ProcessFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "read the OCI process structure from `FILE`"},
@@ -36,8 +36,9 @@ func ProcessFlags() []cli.Flag {
 	}
 }
 
-// ReadProcess makes the process from --process, or else from the container's
-// own with what the options change.
+// ReadProcess reads the process from the file that --process names, or else makes
+// it of the arguments after the id, the process in the container's config.json
+// and the options, which change that.
 func ReadProcess(c *cli.Context, config string) (*specs.Process, error) {
 	if path := c.String("process"); path != "" {
 		var p specs.Process

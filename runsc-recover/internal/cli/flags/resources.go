@@ -7,17 +7,18 @@ import (
 	"math"
 	"os"
 	"strconv"
-	"strings"
 
+	"github.com/docker/go-units"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
 	"runsc-recover/oci/errdefs"
 )
 
-// maxResources bounds what is read of a resources file.
+// maxResources bounds a resources file, in bytes.
 const maxResources = 1 << 20
 
+// ResourceFlags are the options that describe resource limits.
 func ResourceFlags() []cli.Flag {
 	flags := []cli.Flag{
 		&cli.StringFlag{Name: "resources", Aliases: []string{"r"}, Usage: "read the OCI resources structure from `FILE`, - for standard input"},
@@ -122,35 +123,18 @@ func decodeResources(in io.Reader) (r specs.LinuxResources, err error) {
 	return r, nil
 }
 
+// parse reads the number. Bytes are exact; a size with a unit is a floating
+// point number, as in runc.
 func (l limit) parse(s string) (int64, error) {
-	factor := int64(1)
-	if l.size {
-		s, factor = splitUnit(s)
-	}
 	v, err := strconv.ParseInt(s, 10, 64)
-	switch {
-	case err != nil:
-		return 0, err
-	case v > math.MaxInt64/factor, v < math.MinInt64/factor:
-		return 0, strconv.ErrRange
+	if err != nil && l.size {
+		v, err = units.RAMInBytes(s)
 	}
-	if v *= factor; v < l.min || v > l.max {
+	if err != nil {
+		return 0, err
+	}
+	if v < l.min || v > l.max {
 		return 0, fmt.Errorf("%d is not between %d and %d", v, l.min, l.max)
 	}
 	return v, nil
-}
-
-// splitUnit parts a number from its unit: b, k, m, g, t, also as kb or kib.
-func splitUnit(s string) (number string, factor int64) {
-	low := strings.ToLower(s)
-	low = strings.TrimSuffix(low, "b")
-	low = strings.TrimSuffix(low, "i")
-	factor = 1
-	for _, unit := range "kmgt" {
-		factor <<= 10
-		if n, ok := strings.CutSuffix(low, string(unit)); ok {
-			return n, factor
-		}
-	}
-	return low, 1
 }

@@ -38,7 +38,7 @@ func Checkpoint(w io.Writer, e api.CheckpointEntry) error {
 	return t.Flush()
 }
 
-// storedText lists what a checkpoint's parts take in the store.
+// storedText lists the sizes of a checkpoint's parts in the store.
 func storedText(m checkpoint.Manifest) string {
 	parts := []string{"pages " + sizeText(m.Pages.Stored)}
 	for _, f := range m.Files {

@@ -22,7 +22,7 @@ func Episodes(w io.Writer, all []api.Episode) error {
 	return t.Flush()
 }
 
-// failureText says in few words what failed.
+// failureText is a failure in few words.
 func failureText(e api.Episode) string {
 	switch {
 	case e.Signal != 0:
@@ -59,7 +59,8 @@ func EpisodeDetails(w io.Writer, all []api.Episode) error {
 	return nil
 }
 
-// standbyText says what a copy was made of, when there is a copy.
+// standbyText is the kind of the standby that became the copy; nothing without a
+// copy.
 func standbyText(kind string) string {
 	if kind == "" {
 		return ""

@@ -21,7 +21,7 @@ func Processes(w io.Writer, ps []api.Process) error {
 	return err
 }
 
-// column is a field that can be told from its neighbours, so never empty.
+// column is a field as a column, which is never empty.
 func column(s string) string {
 	if s == "" {
 		return "?"
@@ -29,7 +29,8 @@ func column(s string) string {
 	return Printable(s)
 }
 
-// Printable keeps what comes out of a sandbox from driving the terminal.
+// Printable escapes the characters of a sandbox's text that would drive the
+// terminal.
 func Printable(s string) string {
 	q := strconv.Quote(s)
 	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
