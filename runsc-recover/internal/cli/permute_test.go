@@ -7,7 +7,7 @@ import (
 	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
-func TestArrange(t *testing.T) {
+func TestPermute(t *testing.T) {
 	app := newApp(Options{}, &reporter{})
 	for _, c := range []struct{ in, want string }{
 		{"rr", "rr"},
