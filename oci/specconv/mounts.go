@@ -10,10 +10,10 @@ import (
 	"runsc-recover/oci"
 )
 
-// adaptMounts changes the container's mounts so that they mean to gVisor what
-// they mean to others: sources of bind mounts are absolute, and options for a
-// mount and those below it become those for a mount, since what is mounted
-// below a source on the host is part of the one mount that a sandbox sees.
+// adaptMounts changes a container's mounts for gVisor without a change of
+// meaning: sources of bind mounts become absolute, and recursive options become
+// those of one mount, since mounts below a source on the host are part of the
+// one mount that a sandbox sees.
 func adaptMounts(mounts []specs.Mount, bundle string) {
 	for i := range mounts {
 		m := &mounts[i]

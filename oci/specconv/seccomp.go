@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/sentry/abi"
 )
 
 // adaptSeccomp returns the spec's profile as the sentry takes it, with the same
@@ -15,7 +16,7 @@ import (
 // its own for that call, and actions that gVisor doesn't know are replaced by
 // those with the same effect. Errors: errdefs.CodeUnsupported for an action
 // without one.
-func adaptSeccomp(in *specs.LinuxSeccomp, recoveryCall string) (*specs.LinuxSeccomp, error) {
+func adaptSeccomp(in *specs.LinuxSeccomp) (*specs.LinuxSeccomp, error) {
 	if in == nil {
 		return nil, nil
 	}
@@ -25,9 +26,9 @@ func adaptSeccomp(in *specs.LinuxSeccomp, recoveryCall string) (*specs.LinuxSecc
 		return nil, err
 	}
 	out.Syscalls = nil
-	ours := func(s specs.LinuxSyscall) bool { return slices.Contains(s.Names, recoveryCall) }
+	ours := func(s specs.LinuxSyscall) bool { return slices.Contains(s.Names, abi.SyscallName) }
 	if !slices.ContainsFunc(in.Syscalls, ours) {
-		out.Syscalls = append(out.Syscalls, specs.LinuxSyscall{Names: []string{recoveryCall}, Action: specs.ActAllow})
+		out.Syscalls = append(out.Syscalls, specs.LinuxSyscall{Names: []string{abi.SyscallName}, Action: specs.ActAllow})
 	}
 	for _, s := range in.Syscalls {
 		if s.Action, err = adaptAction(s.Action, s.ErrnoRet); err != nil {
@@ -42,7 +43,7 @@ func adaptAction(a specs.LinuxSeccompAction, errno *uint) (specs.LinuxSeccompAct
 	switch a {
 	case specs.ActErrno:
 		// gVisor's errors are always EPERM, but programs fall back to older
-		// calls on ENOSYS alone, which is what a trace without a tracer gives.
+		// calls on ENOSYS alone, which a trace without a tracer gives.
 		if errno != nil && *errno == uint(unix.ENOSYS) {
 			return specs.ActTrace, nil
 		}

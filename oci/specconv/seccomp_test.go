@@ -34,7 +34,7 @@ func TestAdaptSeccomp(t *testing.T) {
 			&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{rule(specs.ActErrno, nil, "recover")}},
 			&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{rule(specs.ActErrno, nil, "recover")}}},
 	} {
-		got, err := adaptSeccomp(c.in, "recover")
+		got, err := adaptSeccomp(c.in)
 		if err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: got %+v, %v; want %+v", c.name, got, err, c.want)
 		}
@@ -43,7 +43,7 @@ func TestAdaptSeccomp(t *testing.T) {
 		{DefaultAction: specs.ActNotify},
 		{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{rule("SCMP_ACT_DANCE", nil, "x")}},
 	} {
-		if got, err := adaptSeccomp(bad, "recover"); errdefs.CodeOf(err) != errdefs.CodeUnsupported {
+		if got, err := adaptSeccomp(bad); errdefs.CodeOf(err) != errdefs.CodeUnsupported {
 			t.Errorf("%+v: %+v, %v", bad, got, err)
 		}
 	}

@@ -32,12 +32,13 @@ type Options struct {
 	NetworkNamespace string
 }
 
-// Result is what becomes of a container's spec. The specs share parts with each
-// other and with the bundle's: none may be changed.
+// Result is a container's spec, converted. Specs share parts with the bundle's:
+// none may be changed.
 type Result struct {
 	// Container is the spec with the mounts and variables that this runtime adds.
 	Container *specs.Spec
-	// Sandbox is Container as sandboxes are booted with it.
+	// Sandbox is Container as sandboxes are booted with it, for gVisor alone. It
+	// shares nothing.
 	Sandbox *specs.Spec
 	// Resources are the limits for the container's cgroup.
 	Resources *specs.LinuxResources
@@ -47,8 +48,9 @@ type Result struct {
 	Masks bool
 }
 
-// Convert converts the spec of a bundle that oci.LoadBundle has accepted.
-func Convert(b *oci.Bundle, o Options) Result {
+// Convert converts the spec of a bundle that oci.LoadBundle has accepted. Errors:
+// errdefs.CodeUnsupported.
+func Convert(b *oci.Bundle, o Options) (Result, error) {
 	spec := *b.Spec
 	if o.Notify {
 		addNotifySocket(&spec, o.Dir)
@@ -56,23 +58,27 @@ func Convert(b *oci.Bundle, o Options) Result {
 	tree := (&oci.Bundle{Path: b.Path, Rootfs: b.Rootfs, Spec: &spec}).Tree()
 	confined := confinedPaths(tree, spec.Linux, o.Dir.MaskFile())
 	spec.Mounts = slices.Concat(spec.Mounts, confined)
+	sandbox, err := forSandbox(&spec, o, b.Path)
+	if err != nil {
+		return Result{}, err
+	}
 	return Result{
 		Container: &spec,
-		Sandbox:   forSandbox(&spec, o),
+		Sandbox:   sandbox,
 		Resources: Enforceable(spec.Linux.Resources),
 		Warnings:  warn(&spec, isSocket),
 		Masks:     len(confined) > 0,
-	}
+	}, nil
 }
 
 // forSandbox returns the spec with the namespaces and the name that a sandbox
-// finds itself in.
-func forSandbox(spec *specs.Spec, o Options) *specs.Spec {
+// finds itself in, as gVisor takes it.
+func forSandbox(spec *specs.Spec, o Options, bundle string) (*specs.Spec, error) {
 	if o.Rootless {
 		spec = withoutUserNamespace(spec)
 	}
 	if o.NetworkNamespace != "" {
 		spec = withNetworkNamespace(spec, o.NetworkNamespace)
 	}
-	return withHostname(spec, os.Hostname)
+	return forGVisor(withHostname(spec, os.Hostname), bundle)
 }

@@ -71,7 +71,10 @@ func TestConvertLeavesTheBundleAlone(t *testing.T) {
 	}
 	dir := statedir.ContainerDir("/root", "web")
 	b := &oci.Bundle{Path: "/b", Rootfs: rootfs, Spec: spec}
-	got := Convert(b, Options{Dir: dir, Notify: true, Rootless: true, NetworkNamespace: "/proc/7/ns/net"})
+	got, err := Convert(b, Options{Dir: dir, Notify: true, Rootless: true, NetworkNamespace: "/proc/7/ns/net"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	after, err := json.Marshal(spec)
 	expect.Equal(t, "error", err, nil)
 	expect.Equal(t, "the bundle's spec", string(after), string(before))

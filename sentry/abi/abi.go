@@ -16,6 +16,10 @@ import (
 // Sysno is the number of the system call on amd64 and arm64.
 const Sysno = 1900
 
+// SyscallName is the name of the system call in gVisor's tables, by which
+// seccomp profiles know it.
+const SyscallName = "recover"
+
 // Version is the ABI version that OpVersion returns.
 const Version = 1
 

@@ -22,10 +22,6 @@ import (
 // SinkName is the name of the agent's seccheck sink, for --pod-init-config.
 const SinkName = "recover"
 
-// SyscallName is the name of the recovery system call in gVisor's tables, by
-// which a seccomp profile knows it.
-const SyscallName = "recover"
-
 // loadedAgent is where a loaded savedState finds the agent: gVisor's state
 // package creates the object itself and gives it nothing of ours.
 var loadedAgent atomic.Pointer[Agent]
@@ -52,7 +48,7 @@ type sysnos struct {
 // install adds the recovery system call to a table and wraps the exits.
 func (a *Agent) install(t *kernel.SyscallTable, n sysnos) {
 	t.Table[abi.Sysno] = kernel.Syscall{
-		Name:         SyscallName,
+		Name:         abi.SyscallName,
 		Fn:           a.call,
 		SupportLevel: kernel.SupportFull,
 		Note:         "runsc-recover's own",

@@ -135,7 +135,7 @@ var importRules = []rule{
 		"error codes lie at the bottom"},
 	{"oci/statedir", []string{"checkpoint", "checkpoint/config", "oci/errdefs"}, false,
 		"state files are the same whatever runs the container"},
-	{"oci/specconv", []string{"checkpoint/config", "oci", "oci/errdefs", "oci/statedir"}, false,
+	{"oci/specconv", []string{"checkpoint/config", "oci", "oci/errdefs", "oci/statedir", "sentry/abi"}, false,
 		"specs are converted from text to text"},
 	{"checkpoint", nil, false,
 		"the vocabulary lies at the bottom"},

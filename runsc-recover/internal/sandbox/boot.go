@@ -58,9 +58,8 @@ type BootOptions struct {
 type ContainerOptions struct {
 	// Name names the container within its sandbox: a valid container id.
 	Name string
-	// Bundle is the directory that relative paths of Spec start from.
-	Bundle string
-	// Spec is the container's; Boot makes a copy of its own.
+	// Spec is the container's, as package specconv converts it for sandboxes:
+	// without relative paths or hooks. Boot doesn't change it.
 	Spec *specs.Spec
 	// PassFiles are descriptors given to the program by number (--preserve-fds).
 	// Boot takes ownership.

@@ -99,7 +99,9 @@ func (s *supervisor) loadBundle(context.Context) (err error) {
 	if s.network != (netns.Plan{}) {
 		o.NetworkNamespace = fmt.Sprintf("/proc/%d/ns/net", os.Getpid())
 	}
-	s.spec = specconv.Convert(s.bundle, o)
+	if s.spec, err = specconv.Convert(s.bundle, o); err != nil {
+		return err
+	}
 	s.notes = append(s.notes, s.spec.Warnings...)
 	return nil
 }

@@ -44,7 +44,6 @@ func (s *supervisor) engineOptions() engine.Options {
 		Template: sandbox.BootOptions{
 			Containers: []sandbox.ContainerOptions{{
 				Name:      s.opts.ID,
-				Bundle:    s.bundle.Path,
 				Spec:      s.spec.Sandbox,
 				PassFiles: s.files,
 			}},

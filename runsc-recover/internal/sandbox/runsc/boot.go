@@ -58,7 +58,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	cu := cleanup.Make(func() { removeRoot(opts.Root) })
 	defer cu.Clean()
 
-	spec, bundle, err := writeBundle(opts.Root, only)
+	spec, bundle, err := writeBundle(opts.Root, only.Spec)
 	if err != nil {
 		return nil, err
 	}
@@ -100,21 +100,22 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	return g, nil
 }
 
-// writeBundle writes the container's bundle for gVisor below the sandbox's root
-// directory, and returns the spec in it.
-func writeBundle(root string, c sandbox.ContainerOptions) (spec *specs.Spec, dir string, err error) {
-	if spec, err = specconv.ForSandbox(c.Spec, c.Bundle, agent.SyscallName); err != nil {
-		return nil, "", err
-	}
+// writeBundle writes a spec as gVisor expects it, into a bundle below the
+// sandbox's root directory. It returns a copy of the spec, which gVisor will
+// change.
+func writeBundle(root string, spec *specs.Spec) (forGVisor *specs.Spec, dir string, err error) {
 	text, err := json.Marshal(spec)
 	if err != nil {
 		return nil, "", fmt.Errorf("encode the sandbox's spec: %w", err)
+	}
+	if err := json.Unmarshal(text, &forGVisor); err != nil {
+		return nil, "", fmt.Errorf("copy the sandbox's spec: %w", err)
 	}
 	dir = filepath.Join(root, "bundle")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", fmt.Errorf("make the sandbox's bundle: %w", err)
 	}
-	return spec, dir, writeFile(filepath.Join(dir, "config.json"), text)
+	return forGVisor, dir, writeFile(filepath.Join(dir, oci.ConfigFile), text)
 }
 
 // configure writes the agent's options and returns gVisor's configuration.

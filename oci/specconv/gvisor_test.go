@@ -10,7 +10,7 @@ import (
 	"runsc-recover/test/expect"
 )
 
-func TestForSandbox(t *testing.T) {
+func TestForGVisor(t *testing.T) {
 	spec := &specs.Spec{
 		Root:   &specs.Root{Path: "rootfs"},
 		Hooks:  &specs.Hooks{Poststop: []specs.Hook{{Path: "/bin/true"}}},
@@ -23,7 +23,7 @@ func TestForSandbox(t *testing.T) {
 		},
 	}
 	before := text(t, spec)
-	got, err := ForSandbox(spec, "/bundle", "recover")
+	got, err := forGVisor(spec, "/bundle")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +39,7 @@ func TestForSandbox(t *testing.T) {
 	expect.Equal(t, "the bundle's", text(t, spec), before)
 
 	spec.Linux.Seccomp.DefaultAction = specs.ActNotify
-	_, err = ForSandbox(spec, "/bundle", "recover")
+	_, err = forGVisor(spec, "/bundle")
 	expect.Equal(t, "code of an action without an equivalent", errdefs.CodeOf(err), errdefs.CodeUnsupported)
 }
 

@@ -8,12 +8,11 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// ForSandbox returns a copy of a container's spec that means to gVisor what the
-// spec means to others. Paths are absolute, as from the directory bundle; hooks
-// are left out, since they run once for the container and not in each
-// generation; seccomp profiles allow the recovery system call by its name.
-// Errors: errdefs.CodeUnsupported.
-func ForSandbox(spec *specs.Spec, bundle, recoveryCall string) (*specs.Spec, error) {
+// forGVisor returns a copy of a spec that means to gVisor what the spec means to
+// others. Paths are absolute, as from the directory bundle. Hooks are left out,
+// since they run once for the container and not in each generation. Errors:
+// errdefs.CodeUnsupported.
+func forGVisor(spec *specs.Spec, bundle string) (*specs.Spec, error) {
 	out, err := clone(spec)
 	if err != nil {
 		return nil, err
@@ -25,7 +24,7 @@ func ForSandbox(spec *specs.Spec, bundle, recoveryCall string) (*specs.Spec, err
 	}
 	adaptMounts(out.Mounts, bundle)
 	if out.Linux != nil {
-		if out.Linux.Seccomp, err = adaptSeccomp(out.Linux.Seccomp, recoveryCall); err != nil {
+		if out.Linux.Seccomp, err = adaptSeccomp(out.Linux.Seccomp); err != nil {
 			return nil, err
 		}
 	}
