@@ -12,13 +12,13 @@ import (
 	"gvisor.dev/gvisor/pkg/urpc"
 )
 
-// maxCall bounds a call of the sandbox's, in bytes: the longest gives a setting
+// maxCall bounds a call of the sandbox's, in bytes: the longest has a setting
 // for each gigabyte of its memory. gVisor's own server of such calls would
 // read for as long as the sandbox writes.
 const maxCall = 1 << 20
 
-// urpcCall and urpcResult are gVisor's package urpc on the wire: one JSON
-// value each, descriptors with its first byte.
+// urpcCall and urpcResult are messages of gVisor's package urpc: one JSON value
+// each, descriptors with its first byte.
 type urpcCall struct {
 	Method string          `json:"method"`
 	Arg    json.RawMessage `json:"arg"`
@@ -30,8 +30,8 @@ type urpcResult struct {
 	Result  any    `json:"result"`
 }
 
-// answer answers one call. It returns an error when there is nobody to answer
-// any more, or when the sandbox sends what isn't a call.
+// answer answers one call. It returns an error when the sandbox has hung up or
+// sent bytes that aren't a call, which ends the conversation.
 func (s *Server) answer() error {
 	call, files, err := s.receive()
 	defer closeFiles(files)
@@ -114,8 +114,8 @@ func (s *Server) noteOpen(handle uint32) {
 	s.pagesHandle = &handle
 }
 
-// noteClose notes that a file is closed: the pages file, once all of it is
-// loaded. Where that failed, the sandbox doesn't get so far.
+// noteClose notes that a file is closed. The sandbox closes the pages file once
+// it has loaded all of it; after a failure it doesn't get so far.
 func (s *Server) noteClose(handle uint32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -1,4 +1,3 @@
-// Package lazypages gives a restored copy its memory on demand.
 package lazypages
 
 import (
@@ -18,46 +17,42 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// imageServer serves a checkpoint to the sandbox that is restored from it, as
-// gVisor's checkpoint gofer would: it reads where the store keeps the pages and
-// writes into the sandbox's memory files. gVisor asks for pages that the
-// program waits for first and for all others then, so that a copy runs before
-// its memory is there.
-//
-// The program runs meanwhile, so the sandbox is hostile: what it sends is
-// bounded, nothing is read or written through a mapping of its files, which it
-// could cut, and a page whose hash is wrong is never handed out. A read that
-// meets one isn't answered: the program must not see an error that it would
-// never have had.
+// errHostile: the sandbox sent a request that gVisor's client never sends.
+var errHostile = errors.New("request beyond the sandbox's rights")
+
+// Server serves one image to one sandbox. Methods are safe for concurrent use.
 type Server struct {
 	img   checkpoint.Image
-	Seq   checkpoint.Seq
+	seq   checkpoint.Seq
 	files *stateipc.AsyncFileServer
 	sock  *unet.Socket
-	// damaged is called once, with the first error of the checkpoint's own.
+	// damaged is called once, with the image's first error.
 	damaged func(error)
-	// stopping is closed when the sandbox has hung up or is gone, done once
-	// nothing is served any more and the image is closed.
-	stopping, Done chan struct{}
-	stopOnce       sync.Once
+	// stopping is closed when the sandbox has hung up or Stop was called, done
+	// once nothing is served any more and the image is closed.
+	stopping, done chan struct{}
+	hangUp         func() // closes stopping, once
 
 	mu sync.Mutex
 	// The following are guarded by mu.
 
 	opened map[string]bool
-	// pagesHandle is the sandbox's name for the pages file, once it has one.
+	// pagesHandle is the sandbox's handle of the pages file, nil until it is open.
 	pagesHandle *uint32
-	// loaded is what the sandbox got, set when its pages file is closed.
+	// loaded says where the sandbox has its pages. It is set when the pages file
+	// is closed.
 	loaded pageindex.Loaded
-	// complete is set when the sandbox has all pages that it wants, spoilt
-	// when one could not be given to it.
+	// complete is set when the sandbox has closed the pages file, spoilt when a
+	// read of it failed.
 	complete, spoilt bool
-	err              error // that damaged was called with
+	damage           error // the argument of damaged
 }
 
-// Serve serves an image until the sandbox hangs up on client, which the
-// caller hands to it and closes. It takes ownership of img, even if it returns
-// an error.
+// Serve serves an image until the sandbox hangs up on client, or until Stop. The
+// caller hands client to the sandbox and closes it. Serve takes ownership of
+// img, even if it returns an error. The function damaged is called at most once,
+// on a goroutine of the server, with an error of the image itself; the request
+// that met the error isn't answered, and the caller of Serve kills the sandbox.
 func Serve(img checkpoint.Image, damaged func(error)) (s *Server, client *os.File, err error) {
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -65,9 +60,11 @@ func Serve(img checkpoint.Image, damaged func(error)) (s *Server, client *os.Fil
 		return nil, nil, fmt.Errorf("make the image's socket: %w", err)
 	}
 	client = os.NewFile(uintptr(fds[0]), "image")
+	stopping := make(chan struct{})
 	s = &Server{
-		img: img, Seq: img.Manifest().Seq, damaged: damaged, opened: make(map[string]bool),
-		stopping: make(chan struct{}), Done: make(chan struct{}),
+		img: img, seq: img.Manifest().Seq, damaged: damaged, opened: make(map[string]bool),
+		stopping: stopping, done: make(chan struct{}),
+		hangUp: sync.OnceFunc(func() { close(stopping) }),
 	}
 	if s.sock, err = unet.NewSocket(fds[1]); err != nil {
 		unix.Close(fds[1])
@@ -85,36 +82,50 @@ func Serve(img checkpoint.Image, damaged func(error)) (s *Server, client *os.Fil
 
 // serve answers calls until the sandbox hangs up.
 func (s *Server) serve() {
-	defer close(s.Done)
+	defer close(s.done)
 	defer s.img.Close()
 	for s.answer() == nil {
 	}
 	s.hangUp()
 	s.files.Stop()
-	s.files = nil // with what it noted of every page
+	s.files = nil // with its notes of every page
 	s.sock.Close()
 }
 
-func (s *Server) hangUp() { s.stopOnce.Do(func() { close(s.stopping) }) }
-
-// Stop ends serving, whatever the sandbox wants, and waits for that.
+// Stop ends serving, with requests unanswered, and returns once the image is
+// closed. It may be called more than once.
 func (s *Server) Stop() {
 	s.hangUp()
-	_ = s.sock.Shutdown() // serve closes it
-	<-s.Done
+	_ = s.sock.Shutdown() // serve closes the socket
+	<-s.done
 }
 
-// result returns where the sandbox has its pages, if it got all that it wants.
+// Done is closed once nothing is served any more and the image is closed.
+func (s *Server) Done() <-chan struct{} { return s.done }
+
+// Seq is the number of the checkpoint that is served, 0 for an image that isn't
+// a checkpoint of the container's.
+func (s *Server) Seq() checkpoint.Seq { return s.seq }
+
+// Loaded says where the sandbox has its pages. It reports false when the sandbox
+// didn't get every page that it asked for.
 //
-// Preconditions: done is closed.
-func (s *Server) Result() (pageindex.Loaded, bool) {
+// Preconditions: Done is closed.
+func (s *Server) Loaded() (pageindex.Loaded, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.loaded, s.complete && !s.spoilt
 }
 
-// Forget lets go of what the sandbox has been told.
+// Forget frees the memory of the answer of Loaded.
 func (s *Server) Forget() { s.noteLoaded(pageindex.Loaded{}) }
+
+// Damage is the error of the image itself; nil when there was none.
+func (s *Server) Damage() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.damage
+}
 
 func (s *Server) noteLoaded(l pageindex.Loaded) {
 	s.mu.Lock()
@@ -125,13 +136,13 @@ func (s *Server) noteLoaded(l pageindex.Loaded) {
 // Destroy implements stateipc.AsyncFileServerImpl.
 func (s *Server) Destroy() {}
 
-// OpenWrite implements stateipc.AsyncFileServerImpl.
+// OpenWrite implements stateipc.AsyncFileServerImpl. It refuses.
 func (s *Server) OpenWrite(string) (stateio.AsyncWriter, error) {
 	return nil, unix.EROFS
 }
 
 // OpenRead implements stateipc.AsyncFileServerImpl. Each file can be opened
-// once, which bounds what a sandbox can ask for.
+// once, which bounds the requests of a sandbox.
 func (s *Server) OpenRead(path string) (stateio.AsyncReader, error) {
 	s.mu.Lock()
 	again := s.opened[path]
@@ -140,7 +151,7 @@ func (s *Server) OpenRead(path string) (stateio.AsyncReader, error) {
 	if again {
 		return nil, unix.EBUSY
 	}
-	r := &reader{server: s, buf: make([]byte, MaxRead)}
+	r := &reader{server: s, buf: make([]byte, maxRead)}
 	switch path {
 	case checkpointfiles.StateFileName:
 		r.from = fileSource{s.img.File(checkpoint.FileKernel)}
@@ -148,28 +159,27 @@ func (s *Server) OpenRead(path string) (stateio.AsyncReader, error) {
 		r.from = fileSource{s.img.File(checkpoint.FilePagesMeta)}
 	case checkpointfiles.PagesFileName:
 		pages := newPageSource(s.img.Pages())
-		r.from, r.loaded = pages, &loadedPages{pages, make([]uint64, pages.pages.Size()/pageindex.PageSize)}
+		r.from, r.placed = pages, newPlacement(pages)
 	default:
 		return nil, unix.ENOENT
 	}
 	return r, nil
 }
 
-// spoil notes that the sandbox doesn't have what it asked for.
+// spoil notes that the sandbox doesn't have a page that it asked for.
 func (s *Server) spoil() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.spoilt = true
 }
 
-// fail reports an error of the checkpoint's, and returns when the sandbox has
-// hung up.
+// fail reports an error of the image, and returns when the sandbox has hung up.
 func (s *Server) fail(err error) {
 	s.mu.Lock()
-	first := s.err == nil
+	first := s.damage == nil
 	if first {
-		s.err = fmt.Errorf("serve the image: %w", err)
-		err = s.err
+		s.damage = fmt.Errorf("serve the image: %w", err)
+		err = s.damage
 	}
 	s.mu.Unlock()
 	if first {
@@ -177,13 +187,3 @@ func (s *Server) fail(err error) {
 	}
 	<-s.stopping
 }
-
-// Failure is the error of the checkpoint's own, nil when there was none.
-func (s *Server) Failure() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.err
-}
-
-// errHostile: a sandbox did what gVisor doesn't.
-var errHostile = errors.New("sandbox asks for what it can't have")

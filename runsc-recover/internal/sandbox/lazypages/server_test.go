@@ -121,7 +121,7 @@ func serveTest(t *testing.T) *served {
 }
 
 func (s *served) complete() bool {
-	_, ok := s.Result()
+	_, ok := s.Loaded()
 	return ok
 }
 
@@ -175,7 +175,7 @@ func TestServedFilesAreRead(t *testing.T) {
 		r.Close()
 	}
 	c.DecRef()
-	<-s.Done
+	<-s.Done()
 	if s.complete() {
 		t.Error("it is loaded without a page")
 	}
@@ -218,14 +218,14 @@ func TestServedPages(t *testing.T) {
 	}
 	r.Close()
 	c.DecRef()
-	<-s.Done
+	<-s.Done()
 	expectLoaded(t, s, mem)
 }
 
 // expectLoaded checks what is said of every other page of a file being loaded.
 func expectLoaded(t *testing.T, s *served, mem *os.File) {
 	t.Helper()
-	l, ok := s.Result()
+	l, ok := s.Loaded()
 	if !ok || len(l.Files) != 1 || len(l.Sums) != testPages {
 		t.Fatalf("loaded %v, %d files, %d sums", ok, len(l.Files), len(l.Sums))
 	}
@@ -283,8 +283,8 @@ func TestDamagedPageIsNotServed(t *testing.T) {
 	}
 	s.Stop()
 	<-answered
-	if s.complete() || !errors.Is(s.Failure(), checkpoint.ErrDamaged) || s.img.closed.Load() != 1 {
-		t.Errorf("loaded %v, failure %v, closed %d", s.complete(), s.Failure(), s.img.closed.Load())
+	if s.complete() || !errors.Is(s.Damage(), checkpoint.ErrDamaged) || s.img.closed.Load() != 1 {
+		t.Errorf("loaded %v, failure %v, closed %d", s.complete(), s.Damage(), s.img.closed.Load())
 	}
 }
 
@@ -351,9 +351,9 @@ func TestHostileSandbox(t *testing.T) {
 	}
 	r.Close()
 	c.DecRef()
-	<-s.Done
-	if s.complete() || s.Failure() != nil {
-		t.Errorf("loaded %v, failure %v", s.complete(), s.Failure())
+	<-s.Done()
+	if s.complete() || s.Damage() != nil {
+		t.Errorf("loaded %v, failure %v", s.complete(), s.Damage())
 	}
 }
 
@@ -366,7 +366,7 @@ func TestEndlessCall(t *testing.T) {
 			break
 		}
 	}
-	<-s.Done
+	<-s.Done()
 }
 
 func FuzzImageCalls(f *testing.F) {
@@ -387,6 +387,6 @@ func FuzzImageCalls(f *testing.F) {
 			t.Fatal(err)
 		}
 		client.Close()
-		<-server.Done
+		<-server.Done()
 	})
 }

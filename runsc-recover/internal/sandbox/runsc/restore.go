@@ -48,7 +48,7 @@ func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
 	})
 	if err != nil {
 		server.Stop()
-		return errors.Join(server.Failure(), err)
+		return errors.Join(server.Damage(), err)
 	}
 	close(g.started)
 	go g.adopt(server)
@@ -77,9 +77,9 @@ func (g *generation) stopServing() {
 // checkpoint is a whole one.
 func (g *generation) adopt(s *lazypages.Server) {
 	defer close(g.adopted)
-	<-s.Done
-	loaded, ok := s.Result()
-	if !ok || s.Seq == 0 {
+	<-s.Done()
+	loaded, ok := s.Loaded()
+	if !ok || s.Seq() == 0 {
 		return
 	}
 	f, err := memfile.New("loaded")
@@ -91,7 +91,7 @@ func (g *generation) adopt(s *lazypages.Server) {
 	if _, err := f.Write(loaded.Encode()); err != nil {
 		return
 	}
-	_, err = g.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(s.Seq)}, f)
+	_, err = g.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(s.Seq())}, f)
 	if err != nil {
 		log.Warningf("recover: %v", err)
 	}
@@ -108,7 +108,7 @@ func (g *generation) Loaded(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the copy's memory: %w", ctx.Err())
 	}
-	if _, ok := s.Result(); !ok {
+	if _, ok := s.Loaded(); !ok {
 		return fmt.Errorf("load the copy's memory: %w", sandbox.ErrGone)
 	}
 	return nil
@@ -229,6 +229,9 @@ func (g *generation) linkImage(img checkpoint.Image, pages *os.File) (string, er
 	return dir, nil
 }
 
+// copiedAtOnce is the size of a read from an image's pages, in bytes.
+const copiedAtOnce = 256 << 10
+
 // pagesFile returns the image's pages as one file, which the caller closes.
 func pagesFile(img checkpoint.Image) (*os.File, error) {
 	if f := img.File(checkpoint.FilePages); f != nil {
@@ -239,9 +242,9 @@ func pagesFile(img checkpoint.Image) (*os.File, error) {
 		return nil, fmt.Errorf("make a file for the image's pages: %w", err)
 	}
 	pages := img.Pages()
-	buf, sums := make([]byte, lazypages.MaxRead), make([]uint64, lazypages.MaxRead/pageindex.PageSize)
-	for at := int64(0); at < pages.Size(); at += lazypages.MaxRead {
-		n := min(lazypages.MaxRead, pages.Size()-at)
+	buf, sums := make([]byte, copiedAtOnce), make([]uint64, copiedAtOnce/pageindex.PageSize)
+	for at := int64(0); at < pages.Size(); at += copiedAtOnce {
+		n := min(copiedAtOnce, pages.Size()-at)
 		err := pages.ReadPages(buf[:n], uint64(at/pageindex.PageSize), sums[:n/pageindex.PageSize])
 		if err == nil {
 			_, err = f.Write(buf[:n])
