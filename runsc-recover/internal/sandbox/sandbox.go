@@ -79,8 +79,8 @@ type Checkpointing interface {
 	SaveImage(ctx context.Context, dir string, leaveRunning bool) error
 }
 
-// Operating is what operators and the engine ask of a sandbox that runs or is
-// stopped at a failure.
+// Operating is for operators, and for the engine's answers to a failure: the
+// sandbox runs, or is stopped at a failure.
 type Operating interface {
 	// Container returns the container of that name, nil when the sandbox was
 	// booted without one.

@@ -21,13 +21,13 @@ import (
 	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/dockerdns"
-	"runsc-recover/runsc-recover/internal/sandbox/fence"
 	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
 	"runsc-recover/sentry/agent"
 	"runsc-recover/sentry/wire"
 )
 
-// Booter boots gVisor sandboxes. It implements sandbox.Booter.
+// Booter boots gVisor sandboxes, all for one lineage. It implements
+// sandbox.Booter. Its exported fields are set before the first Boot.
 type Booter struct {
 	// Network is gVisor's network mode: "sandbox", "none" or "host".
 	Network string
@@ -45,12 +45,9 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if n := len(opts.Containers); n != 1 {
-		return nil, fmt.Errorf("boot sandbox with %d containers: %w", n, sandbox.ErrContainers)
-	}
-	only := opts.Containers[0]
-	if err := wire.ValidateContainer(only.Name); err != nil {
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrContainers, err)
+	only, err := onlyContainer(opts.Containers)
+	if err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(opts.Root, 0o700); err != nil {
 		return nil, fmt.Errorf("make the sandbox's directory: %w", err)
@@ -77,7 +74,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	if err != nil {
 		return nil, err
 	}
-	// gVisor looks at it where nobody hears of what it finds.
+	// gVisor checks again in the sandbox, whose errors nobody reads.
 	if err := specutils.ValidateSpec(spec, conf); err != nil {
 		return nil, errdefs.Errorf(errdefs.CodeUnsupported, "gVisor can't run what %s asks for: %w", oci.ConfigFile, err)
 	}
@@ -92,12 +89,24 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 		return nil, fmt.Errorf("create sandbox: %w", err)
 	}
 	cu.Release()
-	g := newGeneration(opts, conf, c, ch, around)
-	g.dead = &b.dead
-	go g.listen()
-	go g.await()
-	go g.watchGofer()
-	return g, nil
+	s := newInstance(opts, conf, c, ch, around)
+	s.dead = &b.dead
+	go s.listen()
+	go s.await()
+	go s.watchGofer()
+	return s, nil
+}
+
+// onlyContainer returns the one container that a sandbox of this driver holds.
+// Errors: sandbox.ErrContainers.
+func onlyContainer(cs []sandbox.ContainerOptions) (sandbox.ContainerOptions, error) {
+	if len(cs) != 1 {
+		return sandbox.ContainerOptions{}, fmt.Errorf("%w: %d of them, and it holds one", sandbox.ErrContainers, len(cs))
+	}
+	if err := wire.ValidateContainer(cs[0].Name); err != nil {
+		return sandbox.ContainerOptions{}, fmt.Errorf("%w: %w", sandbox.ErrContainers, err)
+	}
+	return cs[0], nil
 }
 
 // writeBundle writes a spec as gVisor expects it, into a bundle below the
@@ -169,55 +178,4 @@ func sinkConfig(o agent.Options) (map[string]any, error) {
 		return nil, fmt.Errorf("encode the agent's options: %w", err)
 	}
 	return m, nil
-}
-
-func newGeneration(opts sandbox.BootOptions, conf *config.Config, c *container.Container, ch *channel, around *fence.Fence) *generation {
-	g := &generation{
-		gofer:     c.GoferPid.Load(),
-		number:    opts.Generation,
-		container: opts.Containers[0].Name,
-		root:      opts.Root,
-		id:        opts.ID,
-		events:    opts.Events,
-		network:   opts.Network,
-		conf:      conf,
-		c:         c,
-		sb:        c.Sandbox,
-		ch:        ch,
-		fence:     around,
-		started:   make(chan struct{}),
-		gone:      make(chan struct{}),
-		reaped:    make(chan struct{}),
-		exited:    make(chan struct{}),
-		adopted:   make(chan struct{}),
-	}
-	g.names = dockerdns.NewRelay(g.answer)
-	return g
-}
-
-// newFence returns the fence for a sandbox that is to be booted. Errors:
-// sandbox.ErrNotFenced.
-func (b *Booter) newFence(opts sandbox.BootOptions) (*fence.Fence, error) {
-	switch {
-	case !opts.Fenced, b.Network == "none":
-		return &fence.Fence{}, nil
-	case b.Network != "sandbox":
-		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
-	}
-	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
-	if !ok {
-		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotFenced)
-	}
-	var devices []string
-	for _, l := range args.FDBasedLinks {
-		devices = append(devices, l.Name)
-	}
-	if len(devices) == 0 {
-		return &fence.Fence{}, nil
-	}
-	f, err := fence.New(opts.ID, devices)
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
-	}
-	return f, nil
 }

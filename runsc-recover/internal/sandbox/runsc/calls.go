@@ -16,57 +16,51 @@ import (
 // Deadlines of requests to a sandbox, beside the caller's.
 const (
 	askTimeout = 10 * time.Second
-	// hangupTime is how much later than gVisor's socket the agent's may close
-	// when a sandbox dies.
+	// hangupTime bounds the time between the ends of gVisor's socket and the
+	// agent's when a sandbox dies.
 	hangupTime = time.Second
 	// saveTimeout allows for a checkpoint of tens of gigabytes.
 	saveTimeout = 2 * time.Minute
 )
 
 // ask sends a request to the agent, bounded by the deadline d.
-func (g *generation) ask(ctx context.Context, d time.Duration, req wire.Request, files ...*os.File) (wire.Reply, error) {
+func (s *instance) ask(ctx context.Context, d time.Duration, req wire.Request, files ...*os.File) (wire.Reply, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	r, err := g.ch.call(ctx, req, files...)
+	r, err := s.agent.call(ctx, req, files...)
 	return r, translate(err)
 }
 
 // bounded runs a call to gVisor that has no deadline of its own. When the
 // deadline passes, the call is left behind: it ends with the sandbox.
-func (g *generation) bounded(ctx context.Context, d time.Duration, what string, f func() error) error {
+func (s *instance) bounded(ctx context.Context, d time.Duration, name string, f func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
-		return g.answered(what, err)
+		return s.answered(name, err)
 	case <-ctx.Done():
-		return fmt.Errorf("%s: sandbox doesn't answer: %w", what, ctx.Err())
+		return fmt.Errorf("%s: sandbox doesn't answer: %w", name, ctx.Err())
 	}
 }
 
-// answered names what a call to gVisor was for in its error. Unless that came
-// from the sandbox it may be that there is none any more, which the agent's
-// channel tells: gVisor has texts alone for it.
-func (g *generation) answered(what string, err error) error {
+// answered adds the name of a call to gVisor to its error. Unless the error came
+// from the sandbox, the sandbox may be gone, which the agent's channel tells:
+// gVisor has texts alone for that.
+func (s *instance) answered(name string, err error) error {
 	if err == nil {
 		return nil
 	}
-	err = fmt.Errorf("%s: %w", what, err)
+	err = fmt.Errorf("%s: %w", name, err)
 	if _, remote := errors.AsType[urpc.RemoteError](err); remote {
 		return err
 	}
 	select {
-	case <-g.gone:
+	case <-s.gone:
 		return fmt.Errorf("%w: %w", sandbox.ErrGone, err)
 	case <-time.After(hangupTime):
 		return err
 	}
-}
-
-// answer hands the resolver's answer to a program. A program, or sandbox, that
-// is gone by then doesn't get it.
-func (g *generation) answer(d wire.Datagram) {
-	_, _ = g.ask(context.Background(), askTimeout, wire.Request{Verb: wire.VerbAnswer, Answer: &d})
 }

@@ -16,7 +16,8 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// channel is the supervisor's end of the socket to the agent.
+// channel is the supervisor's end of the socket to the agent, which is as
+// trustworthy as the program in the sandbox. Methods are safe for concurrent use.
 type channel struct {
 	sock *unet.Socket
 
@@ -50,20 +51,14 @@ func newChannel() (*channel, *os.File, error) {
 	return &channel{sock: sock, waiting: make(map[uint64]chan wire.Reply)}, agentEnd, nil
 }
 
-// call sends a request and waits for its reply. Errors: sandbox.ErrGone,
-// *wire.Error, ctx's.
+// call sends a request and waits for its reply. Replies without a call that waits
+// for them are dropped. Errors: sandbox.ErrGone, *wire.Error, ctx's.
 func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File) (wire.Reply, error) {
-	reply := make(chan wire.Reply, 1)
-	c.mu.Lock()
-	if c.closed {
-		c.mu.Unlock()
-		return wire.Reply{}, sandbox.ErrGone
+	reply, err := c.expect(&req)
+	if err != nil {
+		return wire.Reply{}, err
 	}
-	c.nextID++
-	req.ID = c.nextID
-	c.waiting[req.ID] = reply
-	c.mu.Unlock()
-	defer c.forget(req.ID)
+	defer c.claim(req.ID)
 
 	if err := c.send(req, files); err != nil {
 		return wire.Reply{}, fmt.Errorf("send %s: %w: %w", req.Verb, sandbox.ErrGone, err)
@@ -82,10 +77,19 @@ func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File)
 	}
 }
 
-func (c *channel) forget(id uint64) {
+// expect gives a request its id, and returns the channel on which its reply will
+// come. The channel has room for it, and is closed when the sandbox is gone.
+func (c *channel) expect(req *wire.Request) (<-chan wire.Reply, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.waiting, id)
+	if c.closed {
+		return nil, sandbox.ErrGone
+	}
+	reply := make(chan wire.Reply, 1)
+	c.nextID++
+	req.ID = c.nextID
+	c.waiting[req.ID] = reply
+	return reply, nil
 }
 
 func (c *channel) send(req wire.Request, files []*os.File) error {
@@ -105,10 +109,11 @@ func (c *channel) send(req wire.Request, files []*os.File) error {
 	return err
 }
 
-// serve hands what the agent sends to the waiting calls and to other, until
-// the sandbox is gone. A malformed packet ends the conversation: an agent that
-// sends one isn't ours any more.
-func (c *channel) serve(other func(wire.Message)) error {
+// serve hands the agent's replies to the waiting calls, and its other messages to
+// hear, one by one, until the sandbox is gone. A malformed packet ends the
+// conversation with an error: an agent that sends it was taken over. Descriptors
+// that come with a packet are not received.
+func (c *channel) serve(hear func(wire.Message)) error {
 	defer c.close()
 	buf := make([]byte, wire.MaxMessage+1)
 	for {
@@ -121,17 +126,23 @@ func (c *channel) serve(other func(wire.Message)) error {
 			return fmt.Errorf("agent: %w", err)
 		}
 		if m.Reply == nil {
-			other(m)
+			hear(m)
 			continue
 		}
-		c.mu.Lock()
-		reply := c.waiting[m.Reply.ID]
-		delete(c.waiting, m.Reply.ID)
-		c.mu.Unlock()
-		if reply != nil {
-			reply <- *m.Reply
+		if waiting := c.claim(m.Reply.ID); waiting != nil {
+			waiting <- *m.Reply
 		}
 	}
+}
+
+// claim returns the channel on which a call waits for the reply of that id, for
+// one reply; nil when there is none.
+func (c *channel) claim(id uint64) chan<- wire.Reply {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	waiting := c.waiting[id]
+	delete(c.waiting, id)
+	return waiting
 }
 
 // close ends the conversation. It may be called more than once.

@@ -1,11 +1,3 @@
-// Package runsc is the sandbox contract on gVisor: it boots, starts, restores,
-// checkpoints, signals and kills an ordinary gVisor sandbox, and talks to the
-// agent in it.
-//
-// It must not know when or why any of that happens. Whatever comes out of a
-// sandbox is bounded and validated (package wire), every request has a
-// deadline, and the sandbox's death at any point ends requests with
-// sandbox.ErrGone.
 package runsc
 
 import (
@@ -22,8 +14,8 @@ import (
 	"runsc-recover/sentry/platform"
 )
 
-// ConfigOptions is what of gVisor's configuration isn't the same for every
-// sandbox of ours.
+// ConfigOptions is the part of gVisor's configuration that differs between
+// sandboxes of this driver.
 type ConfigOptions struct {
 	// Root is the gVisor root directory.
 	Root string
@@ -33,7 +25,7 @@ type ConfigOptions struct {
 	Debug    bool
 	DebugDir string
 	Rootless bool
-	// Unwatched has what changed found by comparing contents.
+	// Unwatched has changed pages found by comparing contents.
 	Unwatched bool
 	// HostSockets lets the program connect to unix sockets in its bind mounts.
 	HostSockets bool
@@ -59,10 +51,10 @@ func NewConfig(o ConfigOptions) (*config.Config, error) {
 		// A connection that carried nothing since the checkpoint goes on.
 		"net-disconnect-ok":       "false",
 		"allow-connected-on-save": "true",
-		// Whom the spec gives CAP_NET_RAW has it in the sandbox's own stack. The
-		// host's is not for that.
+		// CAP_NET_RAW of the spec holds in the sandbox's own network stack, and
+		// not in the host's.
 		"net-raw": fmt.Sprint(o.Network != "host"),
-		// A profile of the spec's is there to be kept to.
+		// A seccomp profile of the spec holds in the sandbox too.
 		"oci-seccomp":     "true",
 		"host-settings":   "ignore",
 		"pod-init-config": o.PodInitConfig,

@@ -16,12 +16,9 @@ import (
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
-// statusKilled is the status of a process that went down with its sandbox.
-const statusKilled = 128 + int(unix.SIGKILL)
-
-// ExecOptions is one more process for a sandbox that runs.
+// ExecOptions describes one more process for a container that runs.
 type ExecOptions struct {
-	// Process is complete: nothing of it is taken from the container's spec.
+	// Process is complete: nothing is added from the container's spec.
 	Process *specs.Process
 	// Files are the process's descriptors by number, 0 to 2 included. The
 	// caller keeps ownership.
@@ -32,18 +29,20 @@ type ExecOptions struct {
 	Started func(pid int) error
 }
 
-// Exec runs a process in the sandbox and returns its status: 128+n when signal
-// n ended it. Signals that this process gets are handed to it, those of a
+// Exec runs a process in a container and returns its status: 128+n when signal
+// n ended it. Signals to the calling process are handed to it, those of a
 // terminal to its foreground group. When the sandbox goes away, as it does in
-// a rollback, the status is 137 and the error wraps sandbox.ErrGone. The
+// a recovery, the status is 137 and the error wraps sandbox.ErrGone. The
 // process is killed when ctx is done.
 //
-// It is called in a process of its own, not in the supervisor.
+// Preconditions: the calling process isn't the supervisor, since its signals are
+// taken over, and has called Register.
 func Exec(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error) {
 	conf, err := NewConfig(ConfigOptions{Root: h.Root, Network: "sandbox", Rootless: o.Rootless})
 	if err != nil {
 		return 0, err
 	}
+	// A sandbox of this driver holds one container, by the sandbox's id.
 	c, err := container.Load(h.Root, container.FullID{SandboxID: h.ID, ContainerID: h.ID}, container.LoadOpts{Exact: true})
 	if err != nil {
 		return 0, fmt.Errorf("find sandbox: %w", err)

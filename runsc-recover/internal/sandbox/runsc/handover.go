@@ -14,16 +14,16 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// TakeOver implements sandbox.Sandbox. The lists of connections go from
-// one sandbox to the other in files that nothing here reads.
-func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) error {
-	old, ok := stopped.(*generation)
+// TakeOver implements sandbox.Handover. The lists of connections go from
+// one sandbox to the other in files that aren't read here.
+func (s *instance) TakeOver(ctx context.Context, stopped sandbox.Sandbox) error {
+	old, ok := stopped.(*instance)
 	if !ok {
-		return fmt.Errorf("take over from a generation of type %T", stopped)
+		return fmt.Errorf("take over from a sandbox of type %T", stopped)
 	}
-	g.stopped = old
-	if g.known == nil {
-		if err := g.load(func() error { return g.askConnections(ctx) }); err != nil {
+	s.stopped = old
+	if s.known == nil {
+		if err := s.load(func() error { return s.askConnections(ctx) }); err != nil {
 			return err
 		}
 	}
@@ -32,86 +32,99 @@ func (g *generation) TakeOver(ctx context.Context, stopped sandbox.Sandbox) erro
 		return err
 	}
 	defer touched.Close()
-	if err := old.reset(ctx, g.known, touched); err != nil {
+	if err := old.reset(ctx, s.known, touched); err != nil {
 		return err
 	}
-	if st, err := touched.Stat(); err == nil && st.Size() == 0 {
+	if isEmpty(touched) {
 		return nil
 	}
-	_, err = g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbDrop}, touched)
+	_, err = s.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbDrop}, touched)
 	return err
 }
 
-// askConnections learns what the checkpoint knows of connections, ahead of
+// askConnections gets the list of the checkpoint's connections, ahead of
 // TakeOver, while nobody waits for it.
-func (g *generation) askConnections(ctx context.Context) error {
+//
+// Preconditions: s.loading is held.
+func (s *instance) askConnections(ctx context.Context) error {
 	known, err := memfile.New("connections-known")
 	if err != nil {
 		return err
 	}
-	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbConnections}, known); err != nil {
+	if _, err := s.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbConnections}, known); err != nil {
 		known.Close()
 		return err
 	}
-	g.known = known
+	s.known = known
 	return nil
 }
 
-// Release implements sandbox.Sandbox. What arrived since the last sandbox
-// stopped comes after the program runs: it is heard by its stack, not by it.
-func (g *generation) Release(ctx context.Context, r sandbox.Release) error {
-	stopped := g.stopped
-	g.stopped = nil // or each would keep all before it
-	if err := g.fence.Lift(); err != nil {
+// Release implements sandbox.Life. Frames that arrived since the last sandbox
+// stopped are delivered once the program runs: the copy's network stack takes
+// them, and the program needn't wait.
+func (s *instance) Release(ctx context.Context, r sandbox.Release) error {
+	stopped := s.stopped
+	s.stopped = nil // or each generation would keep all before it in memory
+	if err := s.fence.Lift(); err != nil {
 		return err
 	}
-	dead := g.dead.Take()
+	dead := s.dead.Take()
 	defer dead.Close()
 	shut(dead)
 	if stopped != nil {
 		shut(&stopped.queues)
 	}
-	if _, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRelease, Info: r.Info}); err != nil {
+	if _, err := s.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbRelease, Info: r.Info}); err != nil {
 		return err
 	}
-	g.serves.Store(true)
-	if err := g.deliverMissed(ctx, stopped, dead); err != nil {
+	s.serves.Store(true)
+	if err := s.deliverArrived(ctx, stopped, dead); err != nil {
 		log.Warningf("recover: %v", err)
 	}
 	if stopped != nil {
-		go g.deliverLate(ctx, stopped)
+		go s.deliverLate(ctx, stopped)
 	}
 	return nil
 }
 
+// shut keeps frames that arrive from now on out of the queues of a sandbox that
+// is stopped or dead: they are in the copy's.
 func shut(q *rxqueue.Queues) {
 	if err := q.Shut(); err != nil {
 		log.Warningf("recover: late frames arrive twice: %v", err)
 	}
 }
 
-// Hangup implements sandbox.Sandbox: nothing of it is known elsewhere.
-func (g *generation) Hangup(ctx context.Context) error {
-	known, err := memfile.New("connections-known")
+// Hangup implements sandbox.Handover: no connection is known elsewhere.
+func (s *instance) Hangup(ctx context.Context) error {
+	none, err := memfile.New("connections-known")
 	if err != nil {
 		return err
 	}
-	defer known.Close()
-	return g.reset(ctx, known, known)
+	defer none.Close()
+	return s.reset(ctx, none, none)
 }
 
-// resetTime is how long a sandbox that has sent resets is kept: they leave
-// through its queues, and some behind a request for a neighbour's address.
+// resetTime is the time for which a sandbox that has sent resets is kept: they
+// leave through its queues, and some behind a request for a neighbour's address.
 const resetTime = 200 * time.Millisecond
 
 // reset makes the stopped sandbox send resets for the connections that aren't
 // as known has them, and list those in touched.
-func (g *generation) reset(ctx context.Context, known, touched *os.File) error {
-	_, err := g.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbReset}, known, touched)
-	if st, statErr := touched.Stat(); err == nil && (statErr != nil || st.Size() > 0) {
-		g.mu.Lock()
-		g.keepUntil = time.Now().Add(resetTime)
-		g.mu.Unlock()
+func (s *instance) reset(ctx context.Context, known, touched *os.File) error {
+	if _, err := s.ask(ctx, askTimeout, wire.Request{Verb: wire.VerbReset}, known, touched); err != nil {
+		return err
 	}
-	return err
+	if !isEmpty(touched) {
+		s.mu.Lock()
+		s.keepUntil = time.Now().Add(resetTime)
+		s.mu.Unlock()
+	}
+	return nil
+}
+
+// isEmpty reports whether a sandbox wrote nothing into a file.
+func isEmpty(f *os.File) bool {
+	st, err := f.Stat()
+	return err == nil && st.Size() == 0
 }

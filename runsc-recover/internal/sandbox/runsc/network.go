@@ -18,39 +18,39 @@ import (
 // gVisor's own figure: the default drops packets at speed.
 const linkBuffer = 4 << 20
 
-// Network implements sandbox.Sandbox. It returns a
+// Network implements sandbox.Handover. It returns a
 // *boot.CreateLinksAndRoutesArgs without files: gVisor takes addresses and
 // routes off the host's side of the interfaces, so only the running sandbox
 // still knows them.
-func (g *generation) Network(ctx context.Context) (sandbox.Network, error) {
-	g.mu.Lock()
-	known := g.network
-	g.mu.Unlock()
+func (s *instance) Network(ctx context.Context) (sandbox.Network, error) {
+	s.mu.Lock()
+	known := s.network
+	s.mu.Unlock()
 	if known != nil {
 		return known, nil
 	}
 	var args *boot.CreateLinksAndRoutesArgs
-	err := g.bounded(ctx, askTimeout, "read the network's configuration", func() (err error) {
-		args, err = g.c.GetNetworkConfig()
+	err := s.bounded(ctx, askTimeout, "read the network's configuration", func() (err error) {
+		args, err = s.c.GetNetworkConfig()
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	args.FilePayload.Files = nil
-	g.mu.Lock()
-	g.network = args
-	g.mu.Unlock()
+	s.mu.Lock()
+	s.network = args
+	s.mu.Unlock()
 	return args, nil
 }
 
 // networkArgs returns the configuration that Boot was given, with fresh
 // sockets on the container's interfaces, for one Restore. Nil means that
 // gVisor reads the configuration from the namespace.
-func (g *generation) networkArgs() (*boot.CreateLinksAndRoutesArgs, error) {
-	g.mu.Lock()
-	known := g.network
-	g.mu.Unlock()
+func (s *instance) networkArgs() (*boot.CreateLinksAndRoutesArgs, error) {
+	s.mu.Lock()
+	known := s.network
+	s.mu.Unlock()
 	if known == nil {
 		return nil, nil
 	}
@@ -62,13 +62,13 @@ func (g *generation) networkArgs() (*boot.CreateLinksAndRoutesArgs, error) {
 	args.IsRestore = true
 	for _, link := range args.FDBasedLinks {
 		for range link.NumChannels {
-			f, err := linkSocket(link, g.fence)
+			f, err := linkSocket(link, s.fence)
 			if err != nil {
 				closeAll(args.FilePayload.Files)
 				return nil, err
 			}
 			args.FilePayload.Files = append(args.FilePayload.Files, f)
-			if err := g.queues.Add(link.Name, int(f.Fd())); err != nil {
+			if err := s.queues.Add(link.Name, int(f.Fd())); err != nil {
 				closeAll(args.FilePayload.Files)
 				return nil, err
 			}
@@ -127,4 +127,31 @@ func bindLink(fd, index int, link boot.FDBasedLink) error {
 		}
 	}
 	return nil
+}
+
+// newFence returns the fence for a sandbox that is to be booted. Errors:
+// sandbox.ErrNotFenced.
+func (b *Booter) newFence(opts sandbox.BootOptions) (*fence.Fence, error) {
+	switch {
+	case !opts.Fenced, b.Network == "none":
+		return &fence.Fence{}, nil
+	case b.Network != "sandbox":
+		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
+	}
+	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)
+	if !ok {
+		return nil, fmt.Errorf("%w: the network's configuration isn't known", sandbox.ErrNotFenced)
+	}
+	var devices []string
+	for _, l := range args.FDBasedLinks {
+		devices = append(devices, l.Name)
+	}
+	if len(devices) == 0 {
+		return &fence.Fence{}, nil
+	}
+	f, err := fence.New(opts.ID, devices)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrNotFenced, err)
+	}
+	return f, nil
 }

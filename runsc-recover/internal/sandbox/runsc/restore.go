@@ -21,65 +21,68 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// Restore implements sandbox.Sandbox.
-func (g *generation) Restore(ctx context.Context, img checkpoint.Image) error {
-	args, err := g.networkArgs()
+// Restore implements sandbox.Life.
+func (s *instance) Restore(ctx context.Context, img checkpoint.Image) error {
+	args, err := s.networkArgs()
 	if err != nil {
 		img.Close()
 		return err
 	}
 	if args == nil {
-		return g.restoreWhole(ctx, img)
+		return s.restoreWhole(ctx, img)
 	}
-	server, socket, err := lazypages.Serve(img, g.damaged)
+	server, socket, err := lazypages.Serve(img, s.damaged)
 	if err != nil {
 		closeAll(args.FilePayload.Files)
 		return err
 	}
-	g.serve(server)
-	err = g.bounded(ctx, saveTimeout, "restore sandbox", func() error {
+	s.keepPages(server)
+	err = s.bounded(ctx, saveTimeout, "restore sandbox", func() error {
 		defer closeAll(append(args.FilePayload.Files, socket))
-		return g.load(func() error {
-			if err := g.loadKernel(socket, args); err != nil {
+		return s.load(func() error {
+			if err := s.loadKernel(socket, args); err != nil {
 				return err
 			}
-			return g.askConnections(ctx)
+			return s.askConnections(ctx)
 		})
 	})
 	if err != nil {
 		server.Stop()
 		return errors.Join(server.Damage(), err)
 	}
-	close(g.started)
-	go g.adopt(server)
+	close(s.started)
+	go s.adopt(server)
 	return nil
 }
 
-// serve notes what serves the sandbox, so that it ends with it.
-func (g *generation) serve(s *lazypages.Server) {
-	g.pages.Store(s)
+// keepPages notes the server of the sandbox's pages, so that it ends with the
+// sandbox.
+func (s *instance) keepPages(pages *lazypages.Server) {
+	s.pages.Store(pages)
 	select {
-	case <-g.gone:
-		s.Stop()
+	case <-s.gone:
+		pages.Stop()
 	default:
 	}
 }
 
-// stopServing is for a sandbox that is gone.
-func (g *generation) stopServing() {
-	if s := g.pages.Load(); s != nil {
-		s.Stop()
+// stopPages ends the server of the sandbox's pages, which closes the image.
+//
+// Preconditions: the sandbox is gone or was killed.
+func (s *instance) stopPages() {
+	if pages := s.pages.Load(); pages != nil {
+		pages.Stop()
 	}
 }
 
-// adopt tells a copy, once its memory is there, what it was restored from, so
-// that its first checkpoint costs what has changed since. Where that fails, the
-// checkpoint is a whole one.
-func (g *generation) adopt(s *lazypages.Server) {
-	defer close(g.adopted)
-	<-s.Done()
-	loaded, ok := s.Loaded()
-	if !ok || s.Seq() == 0 {
+// adopt tells a copy, once its memory is there, which pages of its checkpoint
+// went where, so that its first checkpoint contains changed pages alone. Where
+// that fails, the checkpoint contains all.
+func (s *instance) adopt(pages *lazypages.Server) {
+	defer close(s.adopted)
+	<-pages.Done()
+	loaded, ok := pages.Loaded()
+	if !ok || pages.Seq() == 0 {
 		return
 	}
 	f, err := memfile.New("loaded")
@@ -87,44 +90,46 @@ func (g *generation) adopt(s *lazypages.Server) {
 		return
 	}
 	defer f.Close()
-	defer s.Forget()
+	defer pages.Forget()
 	if _, err := f.Write(loaded.Encode()); err != nil {
 		return
 	}
-	_, err = g.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(s.Seq())}, f)
+	_, err = s.ask(context.Background(), saveTimeout, wire.Request{Verb: wire.VerbLoaded, Loaded: uint64(pages.Seq())}, f)
 	if err != nil {
 		log.Warningf("recover: %v", err)
 	}
 }
 
-// Loaded implements sandbox.Sandbox.
-func (g *generation) Loaded(ctx context.Context) error {
-	s := g.pages.Load()
-	if s == nil {
+// Loaded implements sandbox.Life.
+func (s *instance) Loaded(ctx context.Context) error {
+	pages := s.pages.Load()
+	if pages == nil {
 		return nil
 	}
 	select {
-	case <-g.adopted:
+	case <-s.adopted:
 	case <-ctx.Done():
 		return fmt.Errorf("wait for the copy's memory: %w", ctx.Err())
 	}
-	if _, ok := s.Loaded(); !ok {
+	if _, ok := pages.Loaded(); !ok {
 		return fmt.Errorf("load the copy's memory: %w", sandbox.ErrGone)
 	}
 	return nil
 }
 
 // damaged ends a copy whose checkpoint turns out to be damaged while it is
-// served. The sandbox gets no answer, so that the program sees nothing of it.
-func (g *generation) damaged(err error) {
-	g.report(sandbox.Event{Damaged: err})
-	g.kill()
+// served. Its request for pages stays unanswered, so that the program sees no
+// error.
+func (s *instance) damaged(err error) {
+	s.events.report(sandbox.Event{Damaged: err})
+	s.kill()
 }
 
-// loadKernel does what gVisor's Container.Restore does, which restores from
-// files alone. It returns when the kernel is loaded; its memory comes after.
-func (g *generation) loadKernel(image *os.File, network *boot.CreateLinksAndRoutesArgs) error {
-	conn, err := connect(g.sb.ControlSocketPath)
+// loadKernel is gVisor's Container.Restore for an image that comes over a socket
+// instead of from files. It returns when the kernel is loaded; its memory comes
+// after.
+func (s *instance) loadKernel(image *os.File, network *boot.CreateLinksAndRoutesArgs) error {
+	conn, err := connect(s.sb.ControlSocketPath)
 	if err != nil {
 		return err
 	}
@@ -140,18 +145,18 @@ func (g *generation) loadKernel(image *os.File, network *boot.CreateLinksAndRout
 	if err := conn.Call(boot.ContMgrRestore, &opts, nil); err != nil {
 		return err
 	}
-	g.sb.Restored = true
-	if err := g.noteRunning(); err != nil {
+	s.sb.Restored = true
+	if err := s.noteRunning(); err != nil {
 		return err
 	}
-	return g.adjustOOMScore()
+	return s.adjustOOMScore()
 }
 
 // noteRunning writes the sandbox's state file, for gVisor's commands. Nobody
-// looks for it before the copy is released, so it may be gone for a moment:
-// gVisor lets nobody else lock one that is there.
-func (g *generation) noteRunning() error {
-	saver := &g.c.Saver
+// looks for the file before the copy is released, so it may be gone for a
+// moment: gVisor lets only its own code lock a file that is there.
+func (s *instance) noteRunning() error {
+	saver := &s.c.Saver
 	if err := saver.Destroy(); err != nil {
 		return fmt.Errorf("replace the sandbox's state: %w", err)
 	}
@@ -159,20 +164,20 @@ func (g *generation) noteRunning() error {
 		return fmt.Errorf("lock the sandbox's state: %w", err)
 	}
 	defer saver.UnlockOrDie()
-	g.c.Status = container.Running
-	if err := saver.SaveLocked(g.c); err != nil {
+	s.c.Status = container.Running
+	if err := saver.SaveLocked(s.c); err != nil {
 		return fmt.Errorf("save the sandbox's state: %w", err)
 	}
 	return nil
 }
 
-// adjustOOMScore gives the sandbox's processes what the spec asks for.
-func (g *generation) adjustOOMScore() error {
-	score := g.c.Spec.Process.OOMScoreAdj
+// adjustOOMScore gives the sandbox's processes the spec's OOM score.
+func (s *instance) adjustOOMScore() error {
+	score := s.c.Spec.Process.OOMScoreAdj
 	if score == nil {
 		return nil
 	}
-	for _, pid := range g.Pids() {
+	for _, pid := range s.Pids() {
 		path := filepath.Join("/proc", strconv.Itoa(pid), "oom_score_adj")
 		if err := os.WriteFile(path, []byte(strconv.Itoa(*score)), 0); err != nil {
 			return fmt.Errorf("adjust the OOM score: %w", err)
@@ -183,35 +188,35 @@ func (g *generation) adjustOOMScore() error {
 
 // restoreWhole loads an image before it returns: gVisor reads the network's
 // configuration from the namespace for images in directories alone.
-func (g *generation) restoreWhole(ctx context.Context, img checkpoint.Image) error {
+func (s *instance) restoreWhole(ctx context.Context, img checkpoint.Image) error {
 	defer img.Close()
 	pages, err := pagesFile(img)
 	if err != nil {
 		return err
 	}
 	defer pages.Close()
-	dir, err := g.linkImage(img, pages)
+	dir, err := s.linkImage(img, pages)
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	err = g.bounded(ctx, saveTimeout, "restore sandbox", func() error {
-		return g.load(func() error {
-			return g.c.Restore(g.conf, dir, false /* direct */, false /* background */, nil)
+	err = s.bounded(ctx, saveTimeout, "restore sandbox", func() error {
+		return s.load(func() error {
+			return s.c.Restore(s.conf, dir, false /* direct */, false /* background */, nil)
 		})
 	})
 	if err != nil {
 		return err
 	}
-	g.findQueues()
-	close(g.started)
+	s.findQueues()
+	close(s.started)
 	return nil
 }
 
 // linkImage makes a directory in which gVisor finds the image's files by its
 // names for them.
-func (g *generation) linkImage(img checkpoint.Image, pages *os.File) (string, error) {
-	dir, err := os.MkdirTemp(g.root, "image-")
+func (s *instance) linkImage(img checkpoint.Image, pages *os.File) (string, error) {
+	dir, err := os.MkdirTemp(s.root, "image-")
 	if err != nil {
 		return "", fmt.Errorf("make the image's directory: %w", err)
 	}

@@ -6,8 +6,8 @@ import (
 	"runsc-recover/sentry/dirtytrack"
 )
 
-// Tracking is how sandboxes on this host that are to do as asked know what
-// changed since a checkpoint.
+// Tracking names the way in which sandboxes on this host find the pages that
+// changed since a checkpoint, when the given way is asked for.
 func Tracking(asked config.Tracking) string {
 	if asked == config.TrackingContents || dirtytrack.Probe() != nil {
 		return capture.Contents
