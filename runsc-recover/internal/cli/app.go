@@ -7,18 +7,47 @@
 package cli
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"runtime"
 	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/cli/exechelper"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/container"
 )
+
+// Options are a command line's dependencies, set by main. They are immutable.
+type Options struct {
+	In       io.Reader
+	Out, Err io.Writer
+
+	Version, Commit string // of this program
+	GVisorVersion   string
+	// Exec runs one more process in a sandbox.
+	Exec exechelper.ExecFunc
+	// Tracking names the way in which sandboxes on this host find out which
+	// memory changed since a checkpoint, when asked is configured.
+	Tracking func(asked config.Tracking) string
+}
+
+// Run carries out one command line and returns the exit status.
+func Run(ctx context.Context, args []string, o Options) int {
+	out := &reporter{stderr: o.Err}
+	app := newApp(o, out)
+	err := app.RunContext(ctx, flags.Permute(app, args))
+	status, print := statusOf(err)
+	if print {
+		out.fail(err)
+	}
+	return status
+}
 
 // program is the state that commands share.
 type program struct {

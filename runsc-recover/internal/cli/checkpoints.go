@@ -55,25 +55,33 @@ EXAMPLE:
 			if err != nil {
 				return err
 			}
-			ct, err := p.containers.Open(c.Args().First())
-			if err != nil {
-				return err
-			}
-			all, err := ct.Checkpoints(c.Context)
-			if err != nil {
-				return err
-			}
-			if format == flags.FormatJSON {
-				err = show.JSON(p.Out, append([]api.CheckpointEntry{}, all...)) // never null
-			} else {
-				err = show.Checkpoints(p.Out, all)
-			}
-			if err != nil {
-				return err
-			}
-			return p.tellProblem(c.Args().First())
+			return p.listCheckpoints(c.Context, c.Args().First(), format)
 		},
 	}
+}
+
+func (p *program) listCheckpoints(ctx context.Context, id, format string) error {
+	all, err := p.loadCheckpoints(ctx, id)
+	switch {
+	case err != nil:
+		return err
+	case format == flags.FormatJSON:
+		err = show.JSON(p.Out, append([]api.CheckpointEntry{}, all...)) // never null
+	default:
+		err = show.Checkpoints(p.Out, all)
+	}
+	if err != nil {
+		return err
+	}
+	return p.tellProblem(id)
+}
+
+func (p *program) loadCheckpoints(ctx context.Context, id string) ([]api.CheckpointEntry, error) {
+	ct, err := p.containers.Open(id)
+	if err != nil {
+		return nil, err
+	}
+	return ct.Checkpoints(ctx)
 }
 
 // tellProblem says why the next checkpoint can't be taken, if it can't.
@@ -113,24 +121,24 @@ EXAMPLES:
 			if err != nil {
 				return err
 			}
-			ct, err := p.containers.Open(c.Args().First())
-			if err != nil {
-				return err
-			}
-			all, err := ct.Checkpoints(c.Context)
-			if err != nil {
-				return err
-			}
-			i := slices.IndexFunc(all, func(e api.CheckpointEntry) bool { return e.Seq == seq })
-			if i < 0 {
-				return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
-			}
-			if format == flags.FormatJSON {
-				return show.IndentedJSON(p.Out, all[i])
-			}
-			return show.Checkpoint(p.Out, all[i])
+			return p.inspectCheckpoint(c.Context, c.Args().First(), seq, format)
 		},
 	}
+}
+
+func (p *program) inspectCheckpoint(ctx context.Context, id string, seq checkpoint.Seq, format string) error {
+	all, err := p.loadCheckpoints(ctx, id)
+	if err != nil {
+		return err
+	}
+	i := slices.IndexFunc(all, func(e api.CheckpointEntry) bool { return e.Seq == seq })
+	switch {
+	case i < 0:
+		return errdefs.Errorf(errdefs.CodeCheckpointMissing, "%w: %d", checkpoint.ErrNotFound, seq)
+	case format == flags.FormatJSON:
+		return show.IndentedJSON(p.Out, all[i])
+	}
+	return show.Checkpoint(p.Out, all[i])
 }
 
 // onCheckpointCommand is a command on a checkpoint that prints nothing.

@@ -1,16 +1,10 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"syscall"
-
-	"runsc-recover/checkpoint/config"
-	"runsc-recover/runsc-recover/internal/cli/exechelper"
-	"runsc-recover/runsc-recover/internal/cli/flags"
 )
 
 // The exit statuses of commands, beside the container's own.
@@ -49,32 +43,6 @@ func statusOf(err error) (status int, print bool) {
 		return f.status, true
 	}
 	return statusError, true
-}
-
-// Options are a command line's dependencies, set by main. They are immutable.
-type Options struct {
-	In       io.Reader
-	Out, Err io.Writer
-
-	Version, Commit string // of this program
-	GVisorVersion   string
-	// Exec runs one more process in a sandbox.
-	Exec exechelper.ExecFunc
-	// Tracking names the way in which sandboxes on this host find out which
-	// memory changed since a checkpoint, when asked is configured.
-	Tracking func(asked config.Tracking) string
-}
-
-// Run carries out one command line and returns the exit status.
-func Run(ctx context.Context, args []string, o Options) int {
-	out := &reporter{stderr: o.Err}
-	app := newApp(o, out)
-	err := app.RunContext(ctx, flags.Permute(app, args))
-	status, print := statusOf(err)
-	if print {
-		out.fail(err)
-	}
-	return status
 }
 
 // endedAs is the status of a child as an error: nil for 0.

@@ -1,9 +1,7 @@
 package cli
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,7 +141,7 @@ func (p *program) configure(c *cli.Context, engines []install.Engine, plan func(
 		if c.Bool("dry-run") {
 			continue
 		}
-		if err := carryOut(change); err != nil {
+		if err := change.Apply(); err != nil {
 			return err
 		}
 	}
@@ -176,38 +174,4 @@ func chosenEngines(c *cli.Context, meant func(install.Engine) bool) []install.En
 func isThere(e install.Engine) bool {
 	_, err := exec.LookPath(e.Program)
 	return err == nil
-}
-
-// carryOut changes a file so that a reader sees all of the old contents or all
-// of the new.
-func carryOut(change install.Change) error {
-	path := change.Path
-	if target, err := filepath.EvalSymlinks(path); err == nil {
-		path = target
-	}
-	if change.New == nil {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("take configuration back: %w", err)
-		}
-		if dir := filepath.Dir(path); filepath.Base(dir) == install.OwnDir {
-			_ = os.Remove(dir) // unless there is something else in it
-		}
-		return nil
-	}
-	mode := change.Mode
-	if fi, err := os.Stat(path); err == nil {
-		mode = fi.Mode().Perm()
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, change.New, mode); err != nil {
-		return fmt.Errorf("write configuration: %w", err)
-	}
-	// The umask may have taken some of it.
-	if err := errors.Join(os.Chmod(temporary, mode), os.Rename(temporary, path)); err != nil {
-		return fmt.Errorf("write configuration: %w", errors.Join(err, os.Remove(temporary)))
-	}
-	return nil
 }

@@ -47,28 +47,34 @@ EXIT STATUS:
 			if err := flags.NeedArgs(c, 1, 1); err != nil {
 				return err
 			}
-			if c.Bool("lazy-pages") {
-				return errdefs.Errorf(errdefs.CodeUnsupported, "--lazy-pages is not supported")
-			}
-			o, err := p.readLaunchOptions(c)
+			o, err := p.readRestoreOptions(c)
 			if err != nil {
 				return err
-			}
-			s := &o.Supervisor
-			s.FromStore, s.FromSeq = c.Bool("from-store"), checkpoint.Seq(c.Uint64("checkpoint"))
-			switch {
-			case s.FromStore && s.ImagePath != "":
-				return errdefs.Errorf(errdefs.CodeRequest, "--from-store and --image-path exclude each other")
-			case !s.FromStore && c.IsSet("checkpoint"):
-				return errdefs.Errorf(errdefs.CodeRequest, "--checkpoint goes with --from-store")
-			case !s.FromStore:
-				if s.ImagePath, err = findImage(s.ImagePath); err != nil {
-					return err
-				}
 			}
 			return p.launch(c.Context, o)
 		},
 	}
+}
+
+func (p *program) readRestoreOptions(c *cli.Context) (launchOptions, error) {
+	if c.Bool("lazy-pages") {
+		return launchOptions{}, errdefs.Errorf(errdefs.CodeUnsupported, "--lazy-pages is not supported")
+	}
+	o, err := p.readLaunchOptions(c)
+	if err != nil {
+		return o, err
+	}
+	s := &o.Supervisor
+	s.FromStore, s.FromSeq = c.Bool("from-store"), checkpoint.Seq(c.Uint64("checkpoint"))
+	switch {
+	case s.FromStore && s.ImagePath != "":
+		return o, errdefs.Errorf(errdefs.CodeRequest, "--from-store and --image-path exclude each other")
+	case !s.FromStore && c.IsSet("checkpoint"):
+		return o, errdefs.Errorf(errdefs.CodeRequest, "--checkpoint goes with --from-store")
+	case !s.FromStore:
+		s.ImagePath, err = findImage(s.ImagePath)
+	}
+	return o, err
 }
 
 // findImage returns the image's directory, absolute.
