@@ -1,6 +1,7 @@
 // Package install plans the changes to container engines' configuration that make
-// a runtime known to them, to be shown or carried out. Settings of others are left as they are, and a plan that has been carried out is empty the
-// next time. Configuration is a user's: text that can't be read is refused.
+// a runtime known to them, to be shown or carried out. Settings of others are left
+// as they are, and a plan that has been carried out is empty the next time.
+// Configuration is a user's: text that can't be read is refused.
 //
 // It must not know the runtime's job.
 package install
