@@ -33,7 +33,6 @@ func TestProcessFilesAreRefused(t *testing.T) {
 		"wrong type":   `{"args":"x","cwd":"/"}`,
 		"huge number":  `{"args":["x"],"cwd":"/","user":{"uid":99999999999}}`,
 		"negative uid": `{"args":["x"],"cwd":"/","user":{"uid":-1}}`,
-		"too long":     `{"cwd":"/","args":["` + strings.Repeat("x", maxProcess) + `"]}`,
 	} {
 		path := writeText(t, text)
 		if p, err := parseProcess(t, "/does/not/exist", "--process", path, "web"); errdefs.CodeOf(err) != errdefs.CodeConfigInvalid {
@@ -43,6 +42,10 @@ func TestProcessFilesAreRefused(t *testing.T) {
 		if p, err := parseProcess(t, config, "web", "id"); errdefs.CodeOf(err) != errdefs.CodeConfigInvalid {
 			t.Errorf("%s in config.json: %+v, %v", name, p, err)
 		}
+	}
+	long := writeText(t, `{"cwd":"/","args":["`+strings.Repeat("x", maxProcess)+`"]}`)
+	if _, err := parseProcess(t, "/does/not/exist", "--process", long, "web"); errdefs.CodeOf(err) != errdefs.CodeConfigInvalid {
+		t.Errorf("too long: %v", err)
 	}
 	for name, text := range map[string]string{"null": "null", "no process": `{}`, "null process": `{"process":null}`} {
 		if p, err := parseProcess(t, writeText(t, text), "web", "id"); errdefs.CodeOf(err) != errdefs.CodeConfigInvalid {
