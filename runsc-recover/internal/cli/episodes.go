@@ -11,7 +11,6 @@ import (
 	"runsc-recover/runsc-recover/internal/api"
 	"runsc-recover/runsc-recover/internal/cli/flags"
 	"runsc-recover/runsc-recover/internal/cli/show"
-	"runsc-recover/runsc-recover/internal/episode"
 )
 
 func (p *program) episodesCommand() *cli.Command {
@@ -63,16 +62,14 @@ EXAMPLES:
 	}
 }
 
-// loadEpisodes reads the records that the supervisor keeps beside its state,
-// so that they can be had whether or not it is alive.
 func (p *program) loadEpisodes(id string) ([]api.Episode, error) {
 	ct, err := p.containers.Open(id)
 	if err != nil {
 		return nil, err
 	}
-	all, err := episode.Load(ct.EpisodesFile())
+	all, err := ct.Episodes()
 	if all == nil {
-		all = []api.Episode{}
+		all = []api.Episode{} // never null in JSON
 	}
 	return all, err
 }

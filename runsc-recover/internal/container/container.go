@@ -22,6 +22,7 @@ import (
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
@@ -78,10 +79,9 @@ func (c *Container) Status() statedir.Status { return c.state.CurrentStatus() }
 // ConfigFile is the config.json of the container's bundle.
 func (c *Container) ConfigFile() string { return filepath.Join(c.state.Bundle, oci.ConfigFile) }
 
-// EpisodesFile holds the records of the container's failures. The supervisor
-// keeps them beside its state, so that they can be read whether or not it is
-// alive.
-func (c *Container) EpisodesFile() string { return c.dir.EpisodesFile() }
+// Episodes reads the records of the container's failures. The supervisor keeps
+// them beside its state, so that they can be read whether or not it is alive.
+func (c *Container) Episodes() ([]api.Episode, error) { return episode.Load(c.dir.EpisodesFile()) }
 
 // ControlSocket is the supervisor's.
 func (c *Container) ControlSocket() string { return c.dir.ControlSocket() }
