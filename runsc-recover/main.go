@@ -3,7 +3,7 @@
 //
 // The same binary is all processes of the program; this package decides which
 // of them it is: one of gVisor's, a container's supervisor, or the command
-// line. It owns what the linker sets, and is the only one to exit.
+// line. The linker sets its variables, and it alone exits.
 //
 // It must not know commands and options, or how a supervisor does its work.
 package main
@@ -26,8 +26,9 @@ var (
 	commit  = "unknown"
 )
 
-// A supervisor does nothing on the process's first thread but what is said of
-// it by the process's pid, and only an init function can keep that thread.
+// The process's first thread shows a container's root to those who look at the
+// process's pid, so a supervisor does nothing else on it. Only an init function
+// can keep that thread.
 func init() {
 	if isSupervisor(os.Args) {
 		runtime.LockOSThread()
