@@ -18,10 +18,10 @@ type BeginEpisode struct {
 
 // BeginAttempt opens the record of an attempt.
 type BeginAttempt struct {
-	Attempt int
-	Level   int
-	Seq     checkpoint.Seq
-	Reasons []string
+	Attempt int            `json:"attempt"`
+	Level   int            `json:"level"`
+	Seq     checkpoint.Seq `json:"seq"`
+	Reasons []string       `json:"reasons"`
 }
 
 // EndAttempt closes the record of the attempt under way.

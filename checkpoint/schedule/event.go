@@ -79,10 +79,12 @@ type Compacted struct {
 	Err error
 }
 
-// Taken answers Take: the manifest as published, or why there is none.
+// Taken answers Take: the manifest as published and when the program had stopped,
+// by the clock of Input.Now, or why there is none.
 type Taken struct {
-	Manifest checkpoint.Manifest
-	Err      error
+	Manifest  checkpoint.Manifest
+	StoppedAt time.Time
+	Err       error
 }
 
 // Forgotten: others had checkpoints removed.

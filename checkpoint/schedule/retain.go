@@ -59,6 +59,7 @@ func (m *machine) forget(seq checkpoint.Seq) {
 
 func (m *machine) drop(seq checkpoint.Seq) {
 	m.s.Kept = slices.DeleteFunc(m.s.Kept, func(k checkpoint.Manifest) bool { return k.Seq == seq })
+	delete(m.s.Stops, seq)
 }
 
 func forgotten(m *machine, e Forgotten) {

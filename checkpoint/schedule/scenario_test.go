@@ -131,7 +131,7 @@ func (p *player) event(name string, args expect.Args) Event {
 		if err != nil {
 			m = checkpoint.Manifest{}
 		}
-		return Taken{Manifest: m, Err: err}
+		return Taken{Manifest: m, StoppedAt: m.TakenAt, Err: err}
 	case "forgotten":
 		return Forgotten{seqsOf(args.Ints("seqs"))}
 	case "seen":

@@ -23,6 +23,7 @@
 package schedule
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -91,6 +92,9 @@ type State struct {
 	Kept []checkpoint.Manifest `json:"kept"`
 	// Last is the highest number ever used.
 	Last checkpoint.Seq `json:"last"`
+	// Stops are when the program had stopped for those that were taken since the
+	// container began.
+	Stops map[checkpoint.Seq]time.Time `json:"stops,omitempty"`
 	// Recent are the costs of the last checkpoints, the newest last, and PausedAt
 	// is when the last pause ended; zero for a program that runs anew.
 	Recent   []checkpoint.Cost `json:"recent,omitempty"`
@@ -153,6 +157,10 @@ func Load(kept []checkpoint.Manifest, bad []checkpoint.Seq) State {
 	return s
 }
 
+// StoppedAt returns when the program had stopped for a checkpoint that is kept;
+// zero for one that was taken before the container began.
+func (s State) StoppedAt(seq checkpoint.Seq) time.Time { return s.Stops[seq] }
+
 // Newest returns the newest checkpoint kept, 0 for none.
 func (s State) Newest() checkpoint.Seq { return s.newest().Seq }
 
@@ -185,6 +193,7 @@ func (m *machine) do(a ...Action) { m.out = append(m.out, a...) }
 func (s State) clone() State {
 	s.Kept = slices.Clone(s.Kept)
 	s.Recent = slices.Clone(s.Recent)
+	s.Stops = maps.Clone(s.Stops)
 	s.Program, s.Operator = slices.Clone(s.Program), slices.Clone(s.Operator)
 	if s.Attempt != nil {
 		a := *s.Attempt

@@ -156,7 +156,7 @@ func taken(m *machine, e Taken) {
 		m.s.Phase = Retaining
 		m.do(Remove{For: ForOvertaken, Seqs: []checkpoint.Seq{a.Seq}, Reasons: []string{"the program failed before it counted"}})
 	case e.Err == nil:
-		m.count(e.Manifest)
+		m.count(e.Manifest, e.StoppedAt)
 	case m.overtaken():
 		m.overtake()
 	default:
@@ -167,12 +167,16 @@ func taken(m *machine, e Taken) {
 // count makes a published checkpoint part of the lineage, and lets those go that
 // needn't be kept any more. The next one is taken only afterwards, when there is
 // room again.
-func (m *machine) count(manifest checkpoint.Manifest) {
+func (m *machine) count(manifest checkpoint.Manifest, stoppedAt time.Time) {
 	a := m.s.Attempt
 	m.s.Attempt = nil
 	m.s.Kept = append(m.s.Kept, manifest)
 	m.s.Failures, m.s.Problem = 0, ""
-	m.s.PausedAt = manifest.TakenAt.Add(manifest.Cost.Pause())
+	m.s.PausedAt = stoppedAt.Add(manifest.Cost.Pause())
+	if m.s.Stops == nil {
+		m.s.Stops = make(map[checkpoint.Seq]time.Time)
+	}
+	m.s.Stops[manifest.Seq] = stoppedAt
 	m.s.Recent = append(m.s.Recent, manifest.Cost)
 	if extra := len(m.s.Recent) - maxRecent; extra > 0 {
 		m.s.Recent = slices.Delete(m.s.Recent, 0, extra)

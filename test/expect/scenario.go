@@ -66,9 +66,13 @@ func playScenario(t *testing.T, file string, play func(string, Args) ([]any, fmt
 	}
 }
 
-// writeAction writes an action's name and its fields, those apart that are empty,
-// and its reasons a line each.
+// writeAction writes an action as its String says, or its name and its fields,
+// those apart that are empty, and its reasons a line each.
 func writeAction(out *strings.Builder, a any) {
+	if s, ok := a.(fmt.Stringer); ok {
+		fmt.Fprintf(out, "    %v\n", s)
+		return
+	}
 	v := reflect.ValueOf(a)
 	fmt.Fprintf(out, "    %s", v.Type().Name())
 	var reasons []string

@@ -2,30 +2,19 @@ package engine
 
 import "time"
 
-// runClock counts a program's run time along the lineage that led to
-// the running copy. It stands while the program is paused or stopped at a
-// failure.
-type runClock struct {
-	base  time.Duration
-	since time.Time // zero while the clock stands
+// clock is the engine's: it goes on evenly from the wall time at which it began,
+// whatever becomes of the host's wall clock. Its times have no monotonic reading,
+// so that those in a log are as good as the originals.
+type clock struct {
+	began time.Time // with a monotonic reading
 }
 
-// set puts the clock to base, standing.
-func (c *runClock) set(base time.Duration) { *c = runClock{base: base} }
+func newClock() clock { return clock{began: time.Now()} }
 
-func (c *runClock) start(now time.Time) {
-	if c.since.IsZero() {
-		c.since = now
-	}
-}
+func (c clock) now() time.Time { return c.at(time.Now()) }
 
-func (c *runClock) stop(now time.Time) {
-	c.base, c.since = c.read(now), time.Time{}
-}
+// at is a moment that was read by time.Now.
+func (c clock) at(t time.Time) time.Time { return c.began.Round(0).Add(t.Sub(c.began)).UTC() }
 
-func (c *runClock) read(now time.Time) time.Duration {
-	if c.since.IsZero() {
-		return c.base
-	}
-	return c.base + max(0, now.Sub(c.since))
-}
+// wall is the wall time of a moment of this clock's, for people.
+func (c clock) wall(t time.Time) time.Time { return time.Now().Round(0).Add(t.Sub(c.now())) }

@@ -9,36 +9,31 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
-	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
-	"runsc-recover/sentry/failure"
 )
 
-// Bounds of what the engine waits for. Every call into a sandbox has a
-// deadline of its own beside these.
 const (
-	restoreTime  = 2 * time.Minute
+	// restoreTime bounds loading a checkpoint in a sandbox, and starting a
+	// program afresh. Every call into a sandbox has a deadline of its own beside.
+	restoreTime = 2 * time.Minute
+	// teardownTime bounds the end of the container's sandboxes.
 	teardownTime = 20 * time.Second
-	// deliveryTime bounds a signal, pause or resume that waits for a copy. It
-	// goes on when the command that asked has given up: none is lost.
-	deliveryTime = 5 * time.Minute
-	// killGrace is how long a sandbox has to end after its first process was
-	// sent KILL, before it is destroyed.
-	killGrace = 5 * time.Second
+	sigKill      = 9
 )
 
-// Options is what an engine works with. Image, Resume, Saved,
-// BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory, ProcessorTime and
-// PutNetworkBack may be nil.
+// Options is what an engine is made of. Image, Resume, Saved, BeforeStart,
+// AfterStart, OOMKills, Memory, ProcessMemory, ProcessorTime and PutNetworkBack
+// may be nil.
 type Options struct {
 	// Identity holds what is the same in the manifest of every checkpoint.
 	Identity checkpoint.Manifest
 	Config   config.Config
 	Store    checkpoint.Store
-	// Boot makes a generation on a thread that lasts.
+	// Boot makes a sandbox on a thread that lasts.
 	Boot func(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error)
 	// Template holds what is the same for every generation's boot, its one
 	// container included. Descriptors in it are the first generation's alone.
@@ -52,8 +47,8 @@ type Options struct {
 	Resume *Resume
 	// EpisodesFile is where records are kept.
 	EpisodesFile string
-	// Saved is called from the loop whenever something that state.json holds
-	// has changed.
+	// Saved is called whenever something that state.json holds has changed, from
+	// one goroutine at a time, and may block.
 	Saved func(Snapshot)
 	// BeforeStart runs before the program does; its error ends the container.
 	BeforeStart func(ctx context.Context) error
@@ -61,7 +56,7 @@ type Options struct {
 	AfterStart func(ctx context.Context)
 	// OOMKills counts the processes that the kernel killed in the cgroup.
 	OOMKills func() uint64
-	// Memory is what the container uses of its memory limit.
+	// Memory is the container's use of its memory limit.
 	Memory func() (schedule.Memory, error)
 	// ProcessMemory is the resident memory of host processes, in bytes.
 	ProcessMemory func(pids []int) uint64
@@ -86,187 +81,178 @@ type Snapshot struct {
 	Exit            *statedir.Exit
 }
 
-// Engine carries out what the recovery machine decides, for one container. One
-// goroutine, in Run, owns everything below the line; others hand it functions
-// to run, so that there are no locks. Whatever may block runs in a goroutine
-// of its own and posts its result.
+// Owns reports whether pid is a process of a sandbox that still exists, for the
+// reaper.
+func (s Snapshot) Owns(pid int) bool {
+	for _, g := range s.Generations {
+		for _, p := range g.Processes {
+			if p.Pid == pid {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Engine carries out what is decided for one container.
 type Engine struct {
 	opts   Options
 	log    *slog.Logger
-	inbox  chan func()
+	clock  clock
+	inbox  chan message
 	closed chan struct{} // closed when the loop takes no more
 	over   chan struct{} // closed when the container is over and torn down
 	tasks  sync.WaitGroup
 	ctx    context.Context // ends with the loop
 	cancel context.CancelFunc
+	// lastRequest numbers the requests.
+	lastRequest atomic.Uint64
+	recorder    *recorder
 
 	// Owned by the loop.
-	machine  recovery.State
-	events   []recovery.Event // waiting for the step under way
-	stepping bool
-	started  bool // Start was asked for
-	begun    bool // and has worked: there is a program, or will be a copy of it
-	paused   bool // the operator wants it paused
-	exit     *statedir.Exit
-	changed  chan struct{} // closed and replaced when the view changes
-	seen     view
-	dirty    bool // the snapshot has changed
+	life      lifecycle.Lifecycle
+	sandboxes map[int]*handle
+	requests  map[uint64]*pending
+	timers    map[timerKey]timer
+	lastTimer uint64
+	journal   episode.Journal
+	network   sandbox.Network
+	taking    *takenCheckpoint
+	opened    chan openedImage // the checkpoint that was opened ahead; nil for none
+	exit      *statedir.Exit
+}
 
-	current    *generation // runs, or has failed and is kept for Refuse
-	copy       *generation // being restored, or held
-	live       map[*generation]bool
-	lastNumber atomic.Int64 // of a generation; not the loop's alone
-	network    sandbox.Network
-	clock      runClock
-	tick       *time.Timer
-
-	failure  failure.State // the latest
-	recovery recoveryState
-	ckpt     checkpoints
-	standby  standbyState
-	journal  episode.Journal
-	signals  signalLog
-	failing  chan error // the operator who asked for a failure, or nil
-	failAsk  failure.State
-	oomSeen  uint64
+// message is an event on its way to the loop, with what belongs to it that an
+// event can't hold.
+type message struct {
+	event   lifecycle.Event
+	handle  *handle         // of Booted
+	network sandbox.Network // of NetworkRead
+	request *pending        // of a command's event
+	timer   uint64          // of TimerFired: its serial
 }
 
 // New returns an engine for a container that has no sandbox yet.
 func New(opts Options) *Engine {
 	e := &Engine{
-		opts:    opts,
-		log:     opts.Log,
-		inbox:   make(chan func()),
-		closed:  make(chan struct{}),
-		over:    make(chan struct{}),
-		changed: make(chan struct{}),
-		live:    make(map[*generation]bool),
-		journal: episode.Journal{Path: opts.EpisodesFile},
-		standby: standbyState{memory: make(map[config.Standby]uint64)},
+		opts:      opts,
+		log:       opts.Log,
+		clock:     newClock(),
+		inbox:     make(chan message),
+		closed:    make(chan struct{}),
+		over:      make(chan struct{}),
+		recorder:  newRecorder(),
+		sandboxes: make(map[int]*handle),
+		requests:  make(map[uint64]*pending),
+		timers:    make(map[timerKey]timer),
+		journal:   episode.Journal{Path: opts.EpisodesFile},
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.ckpt.load(e.ctx, opts.Store)
 	return e
 }
 
-// Create boots the first generation, which then waits for Start.
+// Create boots the first sandbox, whose program then waits for Start. After an
+// error Run has still to be called, to end what there may be.
 //
-// Preconditions: Run has not been called.
+// Preconditions: called once, before Run.
 func (e *Engine) Create(ctx context.Context) error {
-	if err := e.takeUp(); err != nil {
-		return err
-	}
-	gen, err := e.boot(ctx, bootWish{files: e.opts.Template.Containers[0].PassFiles})
+	opened, err := e.open(ctx)
 	if err != nil {
 		return err
 	}
-	e.live[gen] = true
-	e.makeCurrent(gen)
-	e.save()
-	return nil
+	p := e.newRequest()
+	opened.Request = p.id
+	e.turn(message{event: opened, request: p})
+	for {
+		select {
+		case m := <-e.inbox:
+			e.turn(m)
+		case r := <-p.answer:
+			return r.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// open reads what the store holds from before. A store that can't be read is a
+// problem to report, not one to end the container for.
+func (e *Engine) open(ctx context.Context) (lifecycle.Opened, error) {
+	o := lifecycle.Opened{
+		Config: e.opts.Config, HostNetwork: e.opts.HostNetwork,
+		Limited: e.opts.Memory != nil, CountsOOM: e.opts.OOMKills != nil,
+	}
+	kept, bad, err := e.opts.Store.List(ctx)
+	if err != nil {
+		o.Problem = err.Error()
+	}
+	o.Kept = kept
+	for seq, err := range bad {
+		o.Bad = append(o.Bad, lifecycle.BadCheckpoint{Seq: seq, Text: err.Error()})
+	}
+	return o, e.resume(&o)
 }
 
 // Run is the loop. It returns how the container ended, when nothing of it is
 // left. The end of ctx ends the container with status 137.
 func (e *Engine) Run(ctx context.Context) statedir.Exit {
-	if e.opts.Memory != nil && e.opts.Config.Enabled {
-		e.background(e.watchMemory)
-	}
+	done := ctx.Done()
 	for e.exit == nil {
 		select {
-		case f := <-e.inbox:
-			f()
-		case <-ctx.Done():
-			e.step(recovery.Shutdown{Status: 128 + sigKill})
+		case m := <-e.inbox:
+			e.turn(m)
+		case <-done:
+			done = nil
+			e.turn(message{event: lifecycle.ShutdownAsked{Status: 128 + sigKill}})
 		}
-		e.turned()
 	}
 	close(e.closed)
 	e.teardown()
 	return *e.exit
 }
 
-// turned ends a turn of the loop: what changed is saved, who waits is woken.
-func (e *Engine) turned() {
-	e.keep()
-	if v := e.view(); v != e.seen {
-		e.seen = v
-		close(e.changed)
-		e.changed = make(chan struct{})
+// turn hands an event to the lifecycle and performs the actions that it asks for.
+func (e *Engine) turn(m message) {
+	if m.request != nil {
+		e.requests[m.request.id] = m.request
+	}
+	if ev, ok := m.event.(lifecycle.TimerFired); ok && !e.current(ev, m.timer) {
+		return
+	}
+	e.note(m)
+	at := e.clock.now()
+	actions := e.life.Step(at, m.event)
+	e.trace(at, m.event, actions)
+	for _, a := range actions {
+		e.perform(a)
 	}
 }
 
-// view is what requests that wait for a running generation look at.
-type view struct {
-	gen   *generation
-	ready bool // gen runs
-}
-
-func (e *Engine) view() view {
-	return view{
-		gen:   e.current,
-		ready: e.begun && !e.recovering() && !e.current.failing && !e.current.ended,
+// note takes over what belongs to an event.
+func (e *Engine) note(m message) {
+	switch ev := m.event.(type) {
+	case lifecycle.Booted:
+		if m.handle != nil {
+			e.sandboxes[ev.Generation] = m.handle
+		}
+	case lifecycle.Destroyed:
+		delete(e.sandboxes, ev.Generation)
+	case lifecycle.NetworkRead:
+		if ev.Err == nil {
+			e.network = m.network
+		}
+	case lifecycle.CheckpointTaken:
+		e.taking = nil
 	}
 }
 
-// keep saves what changed, so that whoever is answered next finds it in the
-// state file. A copy that is being released waits for no file, and that the
-// container is over is saved by teardown, when it is true.
-func (e *Engine) keep() {
-	if e.exit == nil && e.copy == nil {
-		e.save()
-	}
-}
+// post hands an event to the loop. It reports false when the loop has ended; the
+// event is then lost.
+func (e *Engine) post(ev lifecycle.Event) bool { return e.send(message{event: ev}) }
 
-func (e *Engine) save() {
-	if err := e.journal.Save(); err != nil {
-		e.log.Error("save episodes", "error", err)
-	}
-	if e.dirty && e.opts.Saved != nil {
-		e.opts.Saved(e.snapshot())
-	}
-	e.dirty = false
-}
-
-func (e *Engine) snapshot() Snapshot {
-	s := Snapshot{Status: e.status(), Exit: e.exit, Standby: e.standby.view(), CheckpointError: e.ckpt.problem}
-	for gen := range e.live {
-		s.Generations = append(s.Generations, gen.record)
-	}
-	return s
-}
-
-// status is the container's in the OCI specification's words. A container that
-// is being recovered runs: the program comes back.
-func (e *Engine) status() statedir.Status {
-	switch {
-	case e.exit != nil:
-		return statedir.StatusStopped
-	case !e.started:
-		return statedir.StatusCreated
-	case e.paused && e.current.paused:
-		return statedir.StatusPaused
-	}
-	return statedir.StatusRunning
-}
-
-// recovering reports whether there is no running copy at the moment but there
-// will be, or the container will end.
-func (e *Engine) recovering() bool {
-	switch e.machine.Phase {
-	case recovery.Restoring:
-		return true
-	case recovery.Exhausted:
-		return e.machine.Restarting
-	}
-	return false
-}
-
-// post hands f to the loop. It reports false when the loop has ended; f is
-// then never called.
-func (e *Engine) post(f func()) bool {
+func (e *Engine) send(m message) bool {
 	select {
-	case e.inbox <- f:
+	case e.inbox <- m:
 		return true
 	case <-e.closed:
 		return false
@@ -274,105 +260,17 @@ func (e *Engine) post(f func()) bool {
 }
 
 // background runs f in a goroutine that teardown waits for.
-func (e *Engine) background(f func()) {
-	e.tasks.Go(f)
-}
+func (e *Engine) background(f func()) { e.tasks.Go(f) }
 
-// step gives the machine an event and does what it answers. An event that
-// comes up while actions are carried out waits until they are.
-func (e *Engine) step(ev recovery.Event) {
-	e.events = append(e.events, ev)
-	if e.stepping {
-		return
-	}
-	e.stepping = true
-	defer func() { e.stepping = false }()
-	for len(e.events) > 0 {
-		var actions []recovery.Action
-		next := e.events[0]
-		e.events = e.events[1:]
-		before := e.machine.Phase
-		e.machine, actions = recovery.Step(e.opts.Config, e.machine, next)
-		e.log.Debug("step", "event", next, "from", before, "to", e.machine.Phase)
-		for _, a := range actions {
-			e.perform(a)
-		}
-	}
-}
-
-// perform carries out one action of the machine.
-func (e *Engine) perform(a recovery.Action) {
-	now := time.Now()
-	switch a := a.(type) {
-	case recovery.BeginEpisode:
-		e.beginEpisode(a, now)
-	case recovery.BeginAttempt:
-		e.log.Info("attempt begins", "attempt", a.Attempt, "level", a.Level, "checkpoint", a.Seq, "reasons", a.Reasons)
-		e.journal.BeginAttempt(a, e.recovery.failedAt, e.recovery.stopTook)
-	case recovery.EndAttempt:
-		e.log.Info("attempt ends", "outcome", a.Outcome, "reasons", a.Reasons)
-		e.journal.EndAttempt(a)
-	case recovery.EndEpisode:
-		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
-		e.journal.EndEpisode(a, now)
-	case recovery.Restore:
-		e.restore(a.Seq)
-	case recovery.Release:
-		e.release(a)
-	case recovery.Refuse:
-		e.refuse(a.Reasons)
-	case recovery.RestartFresh:
-		e.restartFresh(a)
-	case recovery.Exit:
-		e.finish(a.Status, a.Reasons)
-	case recovery.SetTimer:
-		e.setTimer(a.After)
-	case recovery.CancelTimer:
-		e.tick = stopTimer(e.tick)
-	case recovery.Remove:
-		e.removeCheckpoints(a.Seqs)
-	case recovery.Fail:
-		e.failCurrent()
-	case recovery.Reject:
-		e.answerFail(e.rejected(a.Reasons))
-	}
-}
-
-func (e *Engine) setTimer(after time.Duration) {
-	stopTimer(e.tick)
-	// A paused container doesn't age: its tick finds that time has stood
-	// still and is asked for again, so it must not come at once.
-	e.tick = time.AfterFunc(max(after, 10*time.Millisecond), func() {
-		e.post(func() { e.step(recovery.Tick{RunTime: e.clock.read(time.Now())}) })
-	})
-}
-
-func stopTimer(t *time.Timer) *time.Timer {
-	if t != nil {
-		t.Stop()
-	}
-	return nil
-}
-
-// finish ends the container. The loop leaves after this turn.
-func (e *Engine) finish(status int, reasons []string) {
-	if e.exit != nil {
-		return
-	}
-	e.log.Info("container ends", "status", status, "reasons", reasons)
-	e.exit = &statedir.Exit{Status: status, At: time.Now()}
-	e.dirty = true
-}
-
-// teardown destroys all sandboxes, waits for what still runs and lets the
-// store go. Those who wait for the end are told last.
+// teardown destroys all sandboxes, waits for what still runs and lets the store
+// go. Those who wait for the end are told last.
 func (e *Engine) teardown() {
 	e.cancel()
-	e.tick = stopTimer(e.tick)
-	e.ckpt.stop()
-	e.standby.stop()
-	for gen := range e.live {
-		e.background(func() { e.destroyNow(gen) })
+	for _, t := range e.timers {
+		t.Stop()
+	}
+	for _, h := range e.sandboxes {
+		e.background(func() { e.destroyNow(h) })
 	}
 	done := make(chan struct{})
 	go func() {
@@ -382,13 +280,14 @@ func (e *Engine) teardown() {
 	select {
 	case <-done:
 	case <-time.After(teardownTime):
-		e.log.Error("sandbox didn't end in time; it ends with this process")
+		e.log.Error("sandbox not ended in time; it ends with this process")
 	}
+	e.closeImage()
 	if err := e.opts.Store.Close(); err != nil {
-		e.log.Error("close checkpoint store", "error", err)
+		e.log.Error("checkpoint store not closed", "error", err)
 	}
-	clear(e.live)
-	e.dirty = true
+	clear(e.sandboxes)
 	e.save()
+	e.recorder.finish()
 	close(e.over)
 }

@@ -29,6 +29,16 @@ func scenario(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, f)
 }
 
+// Times of the machines', which the tests wait for.
+const (
+	settleTime   = 50 * time.Millisecond
+	standbyRetry = time.Second
+	firstDelay   = 100 * time.Millisecond
+	explainTime  = 10 * time.Second
+	standbyGuess = 48 << 20
+	sigTerm      = 15
+)
+
 func boom() failure.State {
 	return failure.State{Kind: failure.Reported, Code: 7, Key: 0xb00, Message: "boom", PID: 1, TID: 1, Program: "prog"}
 }

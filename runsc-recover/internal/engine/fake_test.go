@@ -20,6 +20,7 @@ import (
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
@@ -174,16 +175,19 @@ type engineState struct {
 func (w *world) state() engineState {
 	w.t.Helper()
 	e := w.engine
-	s, err := ask(w.t.Context(), e, func() (engineState, error) {
-		st := engineState{
-			Status: string(e.status()), Generation: e.current.number, Phase: e.machine.Phase.String(),
-			CheckpointError: e.ckpt.problem, Standby: e.standby.view(),
+	a, err := e.ask(w.t.Context(), func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	v := a.view
+	s := engineState{
+		Status: string(v.Status), Generation: v.Generation, Phase: v.Phase.String(), CheckpointError: v.Problem, Standby: v.Standby,
+	}
+	if !s.Standby.Since.IsZero() {
+		s.Standby.Since = e.clock.wall(s.Standby.Since)
+	}
+	for _, c := range v.Checkpoints {
+		if c.Problem == "" {
+			s.LastCheckpoint = c.Manifest.Seq
 		}
-		if n := len(e.ckpt.manifests); n > 0 {
-			st.LastCheckpoint = e.ckpt.manifests[n-1].Seq
-		}
-		return st, nil
-	})
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}

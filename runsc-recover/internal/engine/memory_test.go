@@ -61,7 +61,7 @@ func TestProgramNeedsTheRoom(t *testing.T) {
 		w.run(200 * time.Millisecond)
 		expect.Equal(t, "checkpoints", len(w.kept()), 0)
 		expect.Equal(t, "standby", w.state().Standby.Kind, config.StandbyCold)
-		expect.Equal(t, "problem", w.state().CheckpointError, memoryGone)
+		expect.Equal(t, "problem", w.state().CheckpointError, "the program needs the memory that its checkpoints took, and there is no room for another")
 		w.run(10 * time.Second)
 		expect.Equal(t, "checkpoints later", len(w.kept()), 0)
 		cg.used.Store(100 << 20)

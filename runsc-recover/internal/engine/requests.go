@@ -4,41 +4,114 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"sync/atomic"
 
-	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 )
 
-// retryDelay is how soon a request that a failing sandbox turned away looks
-// again, should nothing have changed before.
-const retryDelay = 50 * time.Millisecond
+// pending is a command's request that isn't answered yet.
+type pending struct {
+	id     uint64
+	answer chan answer // holds one
+	// sent is set once the signal that was asked for has reached a sandbox.
+	sent atomic.Bool
+}
 
-// ask runs f in the loop and returns what it returned, once what it changed is
-// saved. Errors: ErrNotRunning when the container is over.
-func ask[T any](ctx context.Context, e *Engine, f func() (T, error)) (T, error) {
-	type answer struct {
-		v   T
-		err error
+// answer is what a command is told.
+type answer struct {
+	err      error
+	handle   *handle // the running sandbox
+	version  uint64  // for lifecycle.SandboxAsked
+	manifest checkpoint.Manifest
+	view     lifecycle.View
+}
+
+func (e *Engine) newRequest() *pending {
+	return &pending{id: e.lastRequest.Add(1), answer: make(chan answer, 1)}
+}
+
+// reply answers a command once all that has happened is saved.
+func (e *Engine) reply(a lifecycle.Reply) {
+	p := e.requests[a.Request]
+	if p == nil {
+		return
 	}
-	ch := make(chan answer, 1)
-	go func() {
-		if !e.post(func() {
-			v, err := f()
-			e.keep()
-			ch <- answer{v, err}
-		}) {
-			ch <- answer{err: errdefs.ErrNotRunning}
-		}
-	}()
+	delete(e.requests, a.Request)
+	out := answer{handle: e.sandboxes[a.Generation], version: a.Version, manifest: a.Manifest}
+	if a.View {
+		out.view = e.life.View(e.clock.now())
+	}
+	if a.Err != nil {
+		out.err = a.Err
+	}
+	e.recorder.do(func() { p.answer <- out })
+}
+
+// ask hands a request to the loop and waits for its answer. Errors: ErrNotRunning
+// when the container ends first.
+func (e *Engine) ask(ctx context.Context, event func(id uint64) lifecycle.Event) (answer, error) {
+	p := e.newRequest()
 	select {
-	case a := <-ch:
-		return a.v, a.err
+	case e.inbox <- message{event: event(p.id), request: p}:
+	case <-e.closed:
+		return answer{}, errdefs.ErrNotRunning
 	case <-ctx.Done():
-		var none T
-		return none, ctx.Err()
+		return answer{}, ctx.Err()
 	}
+	select {
+	case a := <-p.answer:
+		return a, a.err
+	case <-e.over:
+	case <-ctx.Done():
+		go e.post(lifecycle.RequestDropped{Request: p.id})
+		return answer{}, fmt.Errorf("wait for the recovery under way: %w", ctx.Err())
+	}
+	select {
+	case a := <-p.answer: // it came just before the end
+		return a, a.err
+	default:
+	}
+	if p.sent.Load() {
+		return answer{}, nil // the signal has ended the container
+	}
+	return answer{}, errdefs.ErrNotRunning
+}
+
+// withSandbox calls f with the running sandbox, after a recovery that is under
+// way. When the sandbox fails or dies meanwhile f is called again with the copy.
+func (e *Engine) withSandbox(ctx context.Context, f func(ctx context.Context, h *handle) error) error {
+	after := uint64(0)
+	for {
+		a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.SandboxAsked{Request: id, After: after} })
+		if err != nil {
+			return err
+		}
+		if after = a.version; a.handle == nil {
+			continue
+		}
+		err = f(ctx, a.handle)
+		if !errors.Is(err, sandbox.ErrFailing) && !errors.Is(err, sandbox.ErrGone) {
+			return e.explain(err)
+		}
+	}
+}
+
+// explain returns why a request came to nothing: once the container is over,
+// because of that, whatever its sandbox's last words were.
+func (e *Engine) explain(err error) error {
+	select {
+	case <-e.closed:
+		if err != nil {
+			return errdefs.ErrNotRunning
+		}
+	default:
+	}
+	return err
 }
 
 // wait returns when the container is over.
@@ -51,244 +124,152 @@ func (e *Engine) wait(ctx context.Context) error {
 	}
 }
 
-// await returns what is sent on reply, or ErrNotRunning when the container
-// ends first.
-func (e *Engine) await(ctx context.Context, reply <-chan error) error {
-	select {
-	case err := <-reply:
-		return err
-	case <-e.over:
-		select {
-		case err := <-reply: // it came just before the end
-			return err
-		default:
-			return errdefs.ErrNotRunning
-		}
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// withGeneration calls f with the running generation, after a recovery that is
-// under way. When the sandbox fails or dies meanwhile f is called again with
-// the copy.
-func (e *Engine) withGeneration(ctx context.Context, f func(context.Context, *generation) error) error {
-	for {
-		var changed <-chan struct{}
-		v, err := ask(ctx, e, func() (view, error) {
-			if !e.started || e.exit != nil {
-				return view{}, errdefs.ErrNotRunning
-			}
-			changed = e.changed
-			return e.view(), nil
-		})
-		if err != nil {
-			return err
-		}
-		if v.ready {
-			err := f(ctx, v.gen)
-			if !errors.Is(err, sandbox.ErrFailing) && !errors.Is(err, sandbox.ErrGone) {
-				return e.explain(err)
-			}
-		}
-		select {
-		case <-changed:
-		case <-time.After(retryDelay):
-		case <-e.closed:
-			return errdefs.ErrNotRunning
-		case <-ctx.Done():
-			return fmt.Errorf("wait for the recovery under way: %w", ctx.Err())
-		}
-	}
-}
-
-// explain returns why something failed: once the container is over, because of
-// that, whatever its sandbox's last words were.
-func (e *Engine) explain(err error) error {
-	select {
-	case <-e.closed:
-		if err != nil {
-			return errdefs.ErrNotRunning
-		}
-	default:
+// Start runs the program, or brings it back from the store.
+func (e *Engine) Start(ctx context.Context) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.StartAsked{Request: id} })
+	if err != nil && e.opts.Resume != nil && errors.Is(err, errdefs.ErrNotRunning) {
+		return fmt.Errorf("bring container back from its store; its episodes say more: %w", err)
 	}
 	return err
 }
 
-// surely runs f to its end even when the command that asked goes away, and
-// returns when either has.
-func (e *Engine) surely(ctx context.Context, f func(context.Context) error) error {
-	done := make(chan error, 1)
-	go func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveryTime)
-		defer cancel()
-		done <- f(ctx)
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return fmt.Errorf("wait for the recovery under way, after which the request takes effect: %w", ctx.Err())
-	}
-}
-
-// start runs the program.
-func (e *Engine) start(ctx context.Context) error {
-	reply := make(chan error, 1)
-	_, err := ask(ctx, e, func() (struct{}, error) {
-		if e.started || e.exit != nil {
-			return struct{}{}, &errdefs.Error{Code: errdefs.CodeNotCreated, Message: fmt.Sprintf("cannot start a container that is %s", e.status())}
-		}
-		// From here on the program may report failures.
-		e.started, e.dirty = true, true
-		gen := e.current
-		e.background(func() { e.startGeneration(gen, reply) })
-		return struct{}{}, nil
+// Signal sends an operator's signal to the program, in whatever sandbox it runs
+// by then.
+func (e *Engine) Signal(ctx context.Context, r api.SignalRequest) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event {
+		return lifecycle.SignalAsked{Request: id, Signal: r.Signal, All: r.All}
 	})
-	if err != nil {
-		return err
-	}
-	return e.await(ctx, reply)
+	return err
 }
 
-// startGeneration runs the first generation and answers on reply. A start that
-// fails ends the container, so that whoever waits for it sees the end.
-func (e *Engine) startGeneration(gen *generation, reply chan<- error) {
-	if e.opts.Resume != nil {
-		reply <- e.bringBack(gen)
-		return
-	}
-	begun := time.Now()
-	err := e.runFirst(gen)
-	if err != nil {
-		err = e.explain(fmt.Errorf("start container: %w", err))
-		e.log.Error("start", "error", err)
-		reply <- err
-		e.post(func() { e.step(recovery.Shutdown{Status: 1}) })
-		return
-	}
-	// Before anything that a program which is over by now could hold up.
-	e.post(func() { e.begun = true })
-	reply <- nil
-	network, err := gen.Network(e.ctx)
-	if err != nil {
-		e.log.Error("read network configuration", "error", err)
-	}
-	e.post(func() {
-		e.network = network
-		if gen == e.current && !gen.failing && !gen.ended {
-			e.clock.start(begun)
-			e.scheduleFirstCheckpoint()
-			e.tendStandby()
+// SignalForeground signals the foreground processes of the container's terminal.
+func (e *Engine) SignalForeground(ctx context.Context, sig int) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.ForegroundAsked{Request: id, Signal: sig} })
+	return err
+}
+
+// Pause implements api.Service.
+func (e *Engine) Pause(ctx context.Context) error { return e.setPaused(ctx, true) }
+
+// Resume implements api.Service.
+func (e *Engine) Resume(ctx context.Context) error { return e.setPaused(ctx, false) }
+
+func (e *Engine) setPaused(ctx context.Context, paused bool) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.PauseAsked{Request: id, Paused: paused} })
+	return err
+}
+
+// Processes implements api.Service.
+func (e *Engine) Processes(ctx context.Context) (out []api.Process, err error) {
+	err = e.withSandbox(ctx, func(ctx context.Context, h *handle) error {
+		procs, err := h.container.Processes(ctx)
+		out = nil
+		for _, p := range procs {
+			out = append(out, api.Process(p))
 		}
+		return err
 	})
-	if e.opts.AfterStart != nil {
-		e.opts.AfterStart(e.ctx)
-	}
+	return out, err
 }
 
-func (e *Engine) runFirst(gen *generation) error {
-	if e.opts.BeforeStart != nil {
-		if err := e.opts.BeforeStart(e.ctx); err != nil {
-			return err
+// Generation implements api.Service.
+func (e *Engine) Generation(ctx context.Context) (out api.Generation, err error) {
+	err = e.withSandbox(ctx, func(_ context.Context, h *handle) error {
+		where := h.Handle()
+		out = api.Generation{Number: h.generation, Root: where.Root, ID: where.ID}
+		return nil
+	})
+	return out, err
+}
+
+// KillExec implements api.Service.
+func (e *Engine) KillExec(ctx context.Context, p api.ExecProcess) error {
+	return e.withSandbox(ctx, func(ctx context.Context, h *handle) error {
+		if h.generation != p.Generation {
+			return nil
 		}
-	}
-	e.tellMemory(e.ctx, gen)
-	if e.opts.Image == nil {
-		return gen.container.Start(e.ctx)
-	}
-	img, err := e.opts.Image()
-	if err != nil {
-		return err
-	}
-	if err := gen.Restore(e.ctx, img); err != nil {
-		return err
-	}
-	return gen.Release(e.ctx, sandbox.Release{})
-}
-
-// signal sends an operator's signal to the program, wherever it runs by then.
-func (e *Engine) signal(ctx context.Context, sig int, all bool) error {
-	handled, err := ask(ctx, e, func() (bool, error) { return e.signalWithoutProgram(sig) })
-	if err != nil || handled {
-		return err
-	}
-	return e.surely(ctx, func(ctx context.Context) error {
-		return e.withGeneration(ctx, func(ctx context.Context, gen *generation) error {
-			return e.deliver(ctx, gen, sig, all)
-		})
+		return h.container.KillProcess(ctx, p.PID)
 	})
 }
 
-// signalWithoutProgram deals with a signal for which no program is needed, and
-// reports whether it did: a probe, one to a container that was not started, and
-// a KILL during a start or a recovery, for whose end it need not wait.
-func (e *Engine) signalWithoutProgram(sig int) (bool, error) {
-	switch {
-	case e.exit != nil:
-		return true, errdefs.ErrNotRunning
-	case sig == 0:
-		return true, nil
-	case !e.started, sig == sigKill && (!e.begun || e.recovering()):
-		if asksToEnd(sig) {
-			e.step(recovery.Shutdown{Status: 128 + sig})
-		}
-		return true, nil
-	}
-	return false, nil
+// Checkpoint implements api.Service.
+func (e *Engine) Checkpoint(ctx context.Context) (checkpoint.Manifest, error) {
+	a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.CheckpointAsked{Request: id} })
+	return a.manifest, unsavable(err)
 }
 
-// deliver gives the signal to a generation. Errors: ErrFailing when the
-// program failed at the same time, so that its copy has to get it.
-func (e *Engine) deliver(ctx context.Context, gen *generation, sig int, all bool) error {
-	sent, err := ask(ctx, e, func() (*sentSignal, error) {
-		return e.signals.add(sig, all, gen.paused, time.Now()), nil
+// SaveImage implements api.Service. Without LeaveRunning the container is over
+// once the image is written.
+func (e *Engine) SaveImage(ctx context.Context, r api.SaveImageRequest) error {
+	err := e.withSandbox(ctx, func(ctx context.Context, h *handle) error {
+		return h.SaveImage(ctx, r.ImagePath, r.LeaveRunning)
 	})
-	if err != nil {
-		return err
+	if err != nil || r.LeaveRunning {
+		return unsavable(err)
 	}
-	if err := gen.container.Signal(ctx, sig, all); err != nil {
-		return err
-	}
-	if sig == sigKill {
-		e.ensureEnd(gen)
-	}
-	_, err = ask(ctx, e, func() (struct{}, error) {
-		if gen != e.current || e.recovering() {
-			return struct{}{}, sandbox.ErrFailing
-		}
-		sent.delivered = true
-		if sig == sigKill && gen.paused {
-			e.paused = false
-			e.settlePause(gen, nil)
-		}
-		return struct{}{}, nil
-	})
-	if errors.Is(err, errdefs.ErrNotRunning) {
-		return nil // it was the signal that ended it
+	return e.Shutdown(ctx)
+}
+
+func unsavable(err error) error {
+	if errors.Is(err, sandbox.ErrUnsavable) {
+		return &errdefs.Error{Code: errdefs.CodeUnsavable, Message: err.Error(), Next: "the program runs on; try again later", Err: err}
 	}
 	return err
 }
 
-// deliverForeground passes on a signal from the terminal. A copy doesn't get
-// it again: who is in the foreground there may be somebody else.
-func (e *Engine) deliverForeground(ctx context.Context, gen *generation, sig int) error {
-	_, err := ask(ctx, e, func() (*sentSignal, error) {
-		return e.signals.add(sig, false, gen.paused, time.Now()), nil
-	})
-	if err != nil {
-		return err
+// Checkpoints implements api.Service.
+func (e *Engine) Checkpoints(ctx context.Context) (out []api.CheckpointEntry, err error) {
+	a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	for _, c := range a.view.Checkpoints {
+		out = append(out, api.CheckpointEntry{Manifest: c.Manifest, Reasons: c.Reasons, Error: c.Problem})
 	}
-	return gen.container.SignalForeground(ctx, sig)
+	return out, err
 }
 
-// ensureEnd destroys a sandbox that hasn't ended some time after KILL.
-func (e *Engine) ensureEnd(gen *generation) {
-	time.AfterFunc(killGrace, func() {
-		e.post(func() {
-			if gen == e.current && !gen.ended {
-				e.step(recovery.Shutdown{Status: 128 + sigKill})
-			}
-		})
-	})
+// VerifyCheckpoint implements api.Service.
+func (e *Engine) VerifyCheckpoint(ctx context.Context, seq checkpoint.Seq) error {
+	return e.opts.Store.Verify(ctx, seq)
+}
+
+// RemoveCheckpoint implements api.Service.
+func (e *Engine) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error {
+	if err := e.opts.Store.Remove(ctx, seq); err != nil {
+		return err
+	}
+	e.post(lifecycle.CheckpointForgotten{Seq: seq})
+	return nil
+}
+
+// Fail implements api.Service.
+func (e *Engine) Fail(ctx context.Context, r api.FailRequest) error {
+	f := failure.State{Kind: failure.Operator, Code: r.Code, Message: failure.Bound(r.Message, failure.MaxMessage)}
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.FailAsked{Request: id, Failure: f} })
+	return err
+}
+
+// Wait implements api.Service.
+func (e *Engine) Wait(ctx context.Context) (api.ExitStatus, error) {
+	if err := e.wait(ctx); err != nil {
+		return api.ExitStatus{}, err
+	}
+	return api.ExitStatus{Status: e.exit.Status, At: e.exit.At}, nil // written before over was closed
+}
+
+// Shutdown implements api.Service.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	e.post(lifecycle.ShutdownAsked{Status: 128 + sigKill})
+	return e.wait(ctx)
+}
+
+// Alive reports whether there is still a container, once all that has happened is
+// saved. Errors: ErrNotRunning.
+func (e *Engine) Alive(ctx context.Context) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	return err
+}
+
+// MemoryChanged has programs find the container's new memory limit.
+func (e *Engine) MemoryChanged(ctx context.Context) error {
+	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.MemoryLimitChanged{Request: id} })
+	return err
 }

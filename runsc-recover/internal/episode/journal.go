@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"runsc-recover/checkpoint/recovery"
@@ -69,6 +70,21 @@ func (j *Journal) Save() error {
 	}
 	j.dirty = false
 	return nil
+}
+
+// Changed returns a copy of the records to be saved, nil when nothing has changed
+// since the last time.
+func (j *Journal) Changed() *Journal {
+	if !j.dirty {
+		return nil
+	}
+	j.dirty = false
+	c := &Journal{Path: j.Path, Episodes: slices.Clone(j.Episodes), dirty: true}
+	for i := range c.Episodes {
+		ep := &c.Episodes[i]
+		ep.Attempts, ep.Reasons = slices.Clone(ep.Attempts), slices.Clone(ep.Reasons)
+	}
+	return c
 }
 
 // open returns the open episode, or nil.

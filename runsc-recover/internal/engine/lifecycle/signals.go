@@ -1,4 +1,4 @@
-package engine
+package lifecycle
 
 import (
 	"fmt"
@@ -11,9 +11,6 @@ import (
 )
 
 const (
-	sigKill = int(unix.SIGKILL)
-	sigTerm = int(unix.SIGTERM)
-
 	// explainTime is how long after an operator's signal a death is put down
 	// to it: as long as engines wait between TERM and KILL.
 	explainTime = 10 * time.Second
@@ -62,11 +59,10 @@ func (l *signalLog) resumed(now time.Time) {
 // start over: rolled back, it would never know. Others, such as USR1, stay
 // with the lineage that they were sent to: one of them may be what
 // brought the program down.
-func (l *signalLog) since(t time.Time) []sentSignal {
-	var out []sentSignal
+func (l *signalLog) since(t time.Time) (out []SignalAsked) {
 	for _, s := range l.sent {
 		if s.delivered && s.at.After(t) && (asksToEnd(s.signal) || s.signal == int(unix.SIGHUP)) {
-			out = append(out, *s)
+			out = append(out, SignalAsked{Signal: s.signal, All: s.all})
 		}
 	}
 	return out

@@ -1,0 +1,292 @@
+// Package lifecycle decides what each event means for one container: for its
+// sandboxes, its program, its checkpoints and the commands that wait. It joins the
+// three machines (recovery, schedule, standby), each of which decides its part, and
+// is, like them, without I/O: Step takes an event and returns the actions that it
+// asks for, in order. The same events at the same times give the same actions, so
+// that a log of events can be replayed.
+//
+// A sandbox is known by its generation's number:
+//
+//	Boot ──▶ booting ──▶ booted ──▶ admitted: the container's running sandbox
+//	             │          │            │
+//	             └──────────┴────────────┴──▶ Destroy ──▶ gone
+//
+// It is admitted when its program runs and it has taken the place of the one
+// before; reports that come earlier wait. From a failure until its copy runs, the
+// failing sandbox stays, so that the failure can still be refused.
+//
+// A command's request that needs the running sandbox waits here while there is
+// none, and again when the sandbox turned out to be failing.
+//
+// It must not know the sandbox's driver, disks, processes or a clock. A Lifecycle
+// belongs to one goroutine; there are no locks.
+package lifecycle
+
+import (
+	"reflect"
+	"slices"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/checkpoint/standby"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/sentry/failure"
+)
+
+const (
+	// killGrace is how long a sandbox has to end after its first process was
+	// sent KILL, before the container is ended.
+	killGrace = 5 * time.Second
+	// retryDelay is how soon a request that a failing sandbox turned away is
+	// tried again, should nothing have changed before.
+	retryDelay = 50 * time.Millisecond
+	// settleTime is how long a copy that was just released has the processors
+	// for itself: somebody waits for its handler. Tearing a sandbox down and
+	// booting one take tens of milliseconds of them.
+	settleTime = 50 * time.Millisecond
+	// minTick keeps a timer whose run time stands still, in a paused container,
+	// from coming at once.
+	minTick = 10 * time.Millisecond
+	// maxEarly bounds the reports of a sandbox that isn't admitted yet. A copy
+	// says nothing before it runs; a hostile one is not listened to.
+	maxEarly = 16
+	// maxReason bounds a reason that quotes an error, and maxProgram a program's
+	// name, in bytes.
+	maxReason  = 1024
+	maxProgram = 256
+	// maxStop bounds what a sandbox may claim about how long ago it failed.
+	maxStop = time.Hour
+)
+
+// Lifecycle is all that is remembered of a container. The zero Lifecycle waits
+// for Opened.
+type Lifecycle struct {
+	cfg  config.Config
+	open Opened
+	bad  []BadCheckpoint
+
+	// The step under way.
+	now time.Time
+	out []Action
+	// replies come last in a step: what the commands are told is saved by then.
+	replies []Action
+	changed bool // records have
+	stale   bool // state or records have changed since the last Save
+
+	recovery recovery.State
+	waiting  []recovery.Event // for the recovery step under way
+	stepping bool
+	schedule schedule.State
+	standby  standby.State
+	claimed  *standby.Standby // by the claim under way
+
+	started bool // Start was asked for
+	begun   bool // and has worked: there is a program, or will be a copy of it
+	paused  bool // the operator wants the program paused
+	over    bool
+	status  int  // once over
+	network bool // known
+
+	sandboxes map[int]*sandboxState
+	last      int // generation used
+	current   int // runs, or has failed and is kept for Refuse; 0 for none
+	copy      int // held, or being released
+	making    *making
+	afresh    *afresh
+	settling  []int // destroyed once the copy has settled
+	farewell  *Released
+
+	clock    runClock
+	failure  failure.State // the latest
+	failedAt time.Time     // when its report arrived
+	stopTook time.Duration // from the failure to its report
+	heldAt   time.Time     // when the copy was held
+	died     *Exited       // the OOM killer's count is being read for it
+	oomKills uint64
+
+	signals  signalLog
+	sending  map[uint64]*delivery
+	requests []request // that wait for the running sandbox
+	failing  *request  // the operator's failure that was caused
+	starting *starting
+	retrying bool // the timer is set
+	version  uint64
+	seen     view
+}
+
+// sandboxState is the state of one generation's sandbox.
+type sandboxState struct {
+	booted     bool
+	doomed     bool // destroyed as soon as it is booted
+	destroying bool
+	admitted   bool
+	closed     bool    // it is gone
+	early      []Event // reports of one that isn't admitted
+
+	paused        bool
+	pausing       bool // a change is under way, for which pauseRequests wait
+	pauseRequests []request
+
+	holds   restoredFrom // the checkpoint that it was restored from
+	failing bool         // stopped at a failure that isn't answered yet
+	ended   bool
+	// damage is what is wrong with the checkpoint that it was loading when it
+	// was killed for that, before it was admitted.
+	damage error
+}
+
+// restoredFrom is a checkpoint that was restored; the zero value is none.
+type restoredFrom struct {
+	seq     checkpoint.Seq
+	runTime time.Duration
+	takenAt time.Time
+}
+
+// view decides which requests are served.
+type view struct {
+	current int
+	ready   bool // the current sandbox runs
+}
+
+// Summary is what state.json shows of a container.
+type Summary struct {
+	Status  statedir.Status
+	Live    []int // generations of the sandboxes that there are
+	Standby statedir.Standby
+	// Problem says why the last checkpoint could not be taken; empty if it was.
+	Problem string
+}
+
+// Step answers an event that happened at that time with the actions that it asks
+// for, in order.
+func (l *Lifecycle) Step(at time.Time, e Event) []Action {
+	l.now, l.out, l.replies, l.changed = at, nil, nil, false
+	before := l.Summary()
+	l.handle(e)
+	l.serve()
+	l.stale = l.stale || l.changed || !reflect.DeepEqual(before, l.Summary())
+	// A copy that is being released waits for no file; and that the container is
+	// over is saved when it is true.
+	if l.stale && l.copy == 0 && !l.over {
+		l.stale = false
+		l.do(Save{})
+	}
+	return append(l.out, l.replies...)
+}
+
+func (l *Lifecycle) do(a ...Action) { l.out = append(l.out, a...) }
+
+// record adds an action that changes the records.
+func (l *Lifecycle) record(a Action) {
+	l.changed = true
+	l.do(a)
+}
+
+func (l *Lifecycle) reply(r Reply) { l.replies = append(l.replies, r) }
+
+// Over reports whether the container has ended.
+func (l *Lifecycle) Over() bool { return l.over }
+
+// View is what commands that look on are shown.
+type View struct {
+	Summary
+	Generation  int            // of the running sandbox, 0 for none
+	Phase       recovery.Phase // of the recovery machine
+	Checkpoints []Listed       // by ascending number
+}
+
+// View returns what can be seen at a moment.
+func (l *Lifecycle) View(now time.Time) View {
+	return View{Summary: l.Summary(), Generation: l.current, Phase: l.recovery.Phase, Checkpoints: l.checkpoints(now)}
+}
+
+// Summary returns what state.json shows now.
+func (l *Lifecycle) Summary() Summary {
+	s := Summary{Status: l.containerStatus(), Standby: l.standbyView(), Problem: l.schedule.Problem}
+	for generation, sb := range l.sandboxes {
+		if sb.booted {
+			s.Live = append(s.Live, generation)
+		}
+	}
+	slices.Sort(s.Live)
+	return s
+}
+
+// containerStatus is in the OCI specification's words. A container that is being
+// recovered runs: the program comes back.
+func (l *Lifecycle) containerStatus() statedir.Status {
+	switch {
+	case l.over:
+		return statedir.StatusStopped
+	case !l.started:
+		return statedir.StatusCreated
+	case l.paused && l.sandbox(l.current).paused:
+		return statedir.StatusPaused
+	}
+	return statedir.StatusRunning
+}
+
+func (l *Lifecycle) standbyView() statedir.Standby {
+	k := l.standby.Kept
+	switch {
+	case l.over:
+		return statedir.Standby{Kind: config.StandbyCold}
+	case k == nil:
+		return statedir.Standby{Kind: config.StandbyCold, Reason: l.standby.Reason}
+	}
+	return statedir.Standby{Kind: k.Kind, Since: k.Since, Generation: k.Generation, Checkpoint: k.Seq, Reason: l.standby.Reason}
+}
+
+// Listed is a checkpoint as operators see it.
+type Listed struct {
+	Manifest checkpoint.Manifest
+	Reasons  []string // why it is kept
+	Problem  string   // why it can't be used; empty if it can
+}
+
+func (l *Lifecycle) checkpoints(now time.Time) (out []Listed) {
+	reasons := make(map[checkpoint.Seq][]string)
+	keep, _ := schedule.Retain(now, l.schedule.Kept, l.cfg.Retain, l.recovery.Pinned())
+	for _, d := range keep {
+		reasons[d.Seq] = d.Reasons
+	}
+	for _, m := range l.schedule.Kept {
+		out = append(out, Listed{Manifest: m, Reasons: reasons[m.Seq]})
+	}
+	for _, b := range l.bad {
+		out = append(out, Listed{Manifest: checkpoint.Manifest{Seq: b.Seq}, Problem: b.Text})
+	}
+	slices.SortFunc(out, func(a, b Listed) int { return int(a.Manifest.Seq) - int(b.Manifest.Seq) })
+	return out
+}
+
+// sandbox returns what is known of a generation: of one that there isn't, that it
+// is closed.
+func (l *Lifecycle) sandbox(generation int) *sandboxState {
+	if sb := l.sandboxes[generation]; sb != nil {
+		return sb
+	}
+	return &sandboxState{closed: true, ended: true}
+}
+
+// recovering reports whether there is no running copy at the moment but there
+// will be, or the container will end.
+func (l *Lifecycle) recovering() bool {
+	switch l.recovery.Phase {
+	case recovery.Restoring:
+		return true
+	case recovery.Exhausted:
+		return l.recovery.Restarting
+	}
+	return false
+}
+
+// runs reports whether the current sandbox's program runs, as far as that is
+// known.
+func (l *Lifecycle) runs() bool {
+	sb := l.sandbox(l.current)
+	return l.started && !l.over && !sb.failing && !sb.ended && !l.recovering()
+}

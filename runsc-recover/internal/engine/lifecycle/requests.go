@@ -1,0 +1,422 @@
+package lifecycle
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/checkpoint/standby"
+	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
+)
+
+// whyResumed is what the program and the records are told of a container that
+// goes on from its store.
+const whyResumed = "the container's supervisor died; it was brought back from its store"
+
+// maxRequests bounds the requests that wait.
+const maxRequests = 4096
+
+// errBusy turns away the requests beyond that.
+var errBusy = errors.New("too many requests wait for the container's recovery")
+
+// request is a command's request that waits for the running sandbox.
+type request struct {
+	id    uint64
+	event Event
+	// after is the version of the view whose sandbox turned the request away.
+	after uint64
+}
+
+// await has a request wait for the running sandbox. Without a program there will
+// be none.
+func (l *Lifecycle) await(r request) {
+	if !l.started || l.over {
+		l.reply(Reply{Request: r.id, Err: FaultOf(errdefs.ErrNotRunning)})
+		return
+	}
+	if len(l.requests) >= maxRequests {
+		l.reply(Reply{Request: r.id, Err: FaultOf(errBusy)})
+		return
+	}
+	l.requests = append(l.requests, r)
+}
+
+// dropRequest forgets a request that waits, unless it takes effect without the
+// command that asked.
+func (l *Lifecycle) dropRequest(id uint64) {
+	l.requests = slices.DeleteFunc(l.requests, func(r request) bool {
+		switch r.event.(type) {
+		case SignalAsked, PauseAsked:
+			return false
+		}
+		return r.id == id
+	})
+}
+
+// again has a request wait that the sandbox, which is failing or gone, turned
+// away: its copy gets it, or the sandbox itself if the failure is refused.
+func (l *Lifecycle) again(r request) {
+	l.refreshView()
+	r.after = l.version
+	l.requests = append(l.requests, r)
+}
+
+// turnedAway reports whether an error of a sandbox means that its copy gets the
+// request.
+func turnedAway(err error) bool {
+	return errors.Is(err, sandbox.ErrFailing) || errors.Is(err, sandbox.ErrGone)
+}
+
+func (l *Lifecycle) refreshView() {
+	v := view{current: l.current, ready: l.begun && l.runs()}
+	if v != l.seen {
+		l.seen = v
+		l.version++
+	}
+}
+
+// serve hands the requests that wait to the running sandbox, in their order.
+func (l *Lifecycle) serve() {
+	l.refreshView()
+	waiting := l.requests
+	l.requests = nil
+	for _, r := range waiting {
+		if l.refreshView(); !l.seen.ready || r.after != 0 && r.after == l.version {
+			l.requests = append(l.requests, r)
+			continue
+		}
+		l.dispatch(r)
+	}
+	l.scheduleRetry()
+}
+
+// scheduleRetry looks again at the requests that were turned away, should nothing
+// change before.
+func (l *Lifecycle) scheduleRetry() {
+	for _, r := range l.requests {
+		if r.after != 0 && !l.retrying && !l.over {
+			l.retrying = true
+			l.do(SetTimer{Timer: TimerRetry, After: retryDelay})
+		}
+	}
+}
+
+func (l *Lifecycle) retryRequests() {
+	l.retrying = false
+	for i := range l.requests {
+		l.requests[i].after = 0
+	}
+}
+
+// dispatch hands a request to the running sandbox.
+func (l *Lifecycle) dispatch(r request) {
+	switch e := r.event.(type) {
+	case StartAsked: // it is brought back
+		l.do(ReadNetwork{Generation: l.current})
+	case SignalAsked:
+		l.deliver(r, e.Signal, e.All, false)
+	case ForegroundAsked:
+		l.deliver(r, e.Signal, false, true)
+	case PauseAsked:
+		sb := l.sandbox(l.current)
+		sb.pauseRequests = append(sb.pauseRequests, r)
+		l.settlePause(l.current)
+	case FailAsked:
+		l.failAsked(r)
+	case SandboxAsked:
+		l.reply(Reply{Request: r.id, Generation: l.current, Version: l.version})
+	}
+}
+
+// starting is a start that is under way.
+type starting struct {
+	request uint64
+	at      time.Time // when it began; zero until the program runs
+	resumed bool      // the program goes on from the store
+}
+
+func (l *Lifecycle) startAsked(e StartAsked) {
+	if l.started || l.over {
+		err := &errdefs.Error{Code: errdefs.CodeNotCreated, Message: fmt.Sprintf("cannot start a container that is %s", l.containerStatus())}
+		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		return
+	}
+	// From here on the program may report failures.
+	l.started = true
+	l.starting = &starting{request: e.Request, resumed: l.open.Resume}
+	if l.open.Resume {
+		l.do(PrepareStart{})
+		return
+	}
+	l.do(StartProgram{Generation: l.current})
+}
+
+// programStarted answers a start. A start that failed ends the container, so that
+// whoever waits for the container sees its end.
+func (l *Lifecycle) programStarted(e ProgramStarted) {
+	s := l.starting
+	if err := e.Err.asError(); err != nil {
+		l.startFailed(err)
+		return
+	}
+	s.at, l.begun = e.At, true
+	l.reply(Reply{Request: s.request})
+	l.do(ReadNetwork{Generation: e.Generation})
+}
+
+func (l *Lifecycle) startFailed(err error) {
+	err = fmt.Errorf("start container: %w", err)
+	l.do(Warn{Text: "container not started", Err: FaultOf(err)})
+	l.reply(Reply{Request: l.starting.request, Err: FaultOf(err)})
+	l.starting = nil
+	l.recover(recovery.Shutdown{Status: 1})
+}
+
+// startPrepared brings a container back: it recovers from the death of the
+// sandbox that an earlier supervisor took with it. The first sandbox has never
+// run: it showed that the container can be made.
+func (l *Lifecycle) startPrepared(e StartPrepared) {
+	if err := e.Err.asError(); err != nil {
+		l.startFailed(err)
+		return
+	}
+	l.sandbox(l.current).ended, l.begun = true, true
+	l.noteFailure(failure.State{Message: whyResumed})
+	l.await(request{id: l.starting.request, event: StartAsked{Request: l.starting.request}})
+	lineage := l.recovery.Lineage
+	l.recover(recovery.SandboxDied{RunTime: lineage[len(lineage)-1].RunTime, Now: l.now})
+}
+
+// networkRead ends a start: copies can be made from here on.
+func (l *Lifecycle) networkRead(e NetworkRead) {
+	s := l.starting
+	if s == nil {
+		return
+	}
+	err := e.Err.asError()
+	if s.resumed && err != nil {
+		if turnedAway(err) {
+			l.again(request{id: s.request, event: StartAsked{Request: s.request}})
+			return
+		}
+		l.reply(Reply{Request: s.request, Err: FaultOf(err)})
+		l.starting = nil
+		return
+	}
+	if err != nil {
+		l.do(Warn{Text: "network configuration not read", Err: e.Err})
+	}
+	l.network = err == nil
+	l.starting = nil
+	switch sb := l.sandbox(l.current); {
+	case s.resumed:
+		l.reply(Reply{Request: s.request})
+		l.tend(standby.Reconcile{})
+	case e.Generation == l.current && !sb.failing && !sb.ended:
+		l.clock.start(s.at)
+		l.plan(schedule.Began{})
+		l.tend(standby.Reconcile{})
+	}
+	l.do(AnnounceStart{})
+}
+
+// delivery is a signal that is on its way.
+type delivery struct {
+	request request
+	sent    *sentSignal
+}
+
+// signalAsked takes an operator's signal. A probe needs no program, a signal to a
+// container that was not started has none, and a KILL during a start or a recovery
+// need not wait for its end.
+func (l *Lifecycle) signalAsked(e SignalAsked) {
+	switch {
+	case l.over:
+		l.reply(Reply{Request: e.Request, Err: FaultOf(errdefs.ErrNotRunning)})
+	case e.Signal == 0:
+		l.reply(Reply{Request: e.Request})
+	case !l.started, e.Signal == sigKill && (!l.begun || l.recovering()):
+		if asksToEnd(e.Signal) {
+			l.recover(recovery.Shutdown{Status: 128 + e.Signal})
+		}
+		l.reply(Reply{Request: e.Request})
+	default:
+		l.await(request{id: e.Request, event: e})
+	}
+}
+
+func (l *Lifecycle) deliver(r request, signal int, all, foreground bool) {
+	sent := l.signals.add(signal, all, l.sandbox(l.current).paused, l.now)
+	l.sending[r.id] = &delivery{request: r, sent: sent}
+	l.do(Signal{Request: r.id, Generation: l.current, Signal: signal, All: all, Foreground: foreground})
+}
+
+func (l *Lifecycle) signalSent(e SignalSent) {
+	d := l.sending[e.Request]
+	if d == nil {
+		return
+	}
+	delete(l.sending, e.Request)
+	err := e.Err.asError()
+	_, foreground := d.request.event.(ForegroundAsked)
+	switch {
+	case err != nil && turnedAway(err):
+		l.again(d.request)
+		return
+	case err != nil || foreground:
+		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		return
+	}
+	kill := d.sent.signal == sigKill
+	if kill {
+		l.do(SetTimer{Timer: TimerKill, Generation: e.Generation, After: killGrace})
+	}
+	if e.Generation != l.current || l.recovering() {
+		l.again(d.request) // its copy has to get it
+		return
+	}
+	d.sent.delivered = true
+	if sb := l.sandbox(l.current); kill && sb.paused {
+		l.paused = false
+		l.settlePause(l.current)
+	}
+	l.reply(Reply{Request: e.Request})
+}
+
+// killOverdue ends a container whose sandbox hasn't ended some time after KILL.
+func (l *Lifecycle) killOverdue(generation int) {
+	if generation == l.current && !l.sandbox(generation).ended {
+		l.recover(recovery.Shutdown{Status: 128 + sigKill})
+	}
+}
+
+// pauseAsked pauses or resumes the program. During a recovery the copy is paused,
+// before anybody is told so.
+func (l *Lifecycle) pauseAsked(e PauseAsked) {
+	var err error
+	switch {
+	case !l.started || l.over:
+		err = errdefs.ErrNotRunning
+	case e.Paused && l.paused:
+		err = errdefs.ErrPaused
+	case !e.Paused && !l.paused:
+		err = errdefs.ErrNotPaused
+	}
+	if err != nil {
+		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		return
+	}
+	l.paused = e.Paused
+	l.await(request{id: e.Request, event: e})
+}
+
+// settlePause brings a sandbox to the state that is asked for. One change is made
+// at a time: gVisor counts pauses, and an operator may ask twice.
+func (l *Lifecycle) settlePause(generation int) {
+	sb := l.sandbox(generation)
+	switch {
+	case sb.pausing:
+	case generation != l.current:
+		l.answerPauses(sb, sandbox.ErrGone)
+	case sb.paused == l.paused:
+		l.answerPauses(sb, nil)
+	default:
+		sb.pausing = true
+		l.do(Pause{Generation: generation, Paused: l.paused})
+	}
+}
+
+func (l *Lifecycle) pauseChanged(e PauseChanged) {
+	sb := l.sandbox(e.Generation)
+	sb.pausing = false
+	if err := e.Err.asError(); err != nil {
+		// A copy that will take its place sees to the wish.
+		if e.Generation == l.current && !sb.failing && !l.recovering() {
+			l.paused = sb.paused
+			l.do(Warn{Text: "program not paused or resumed", Err: e.Err})
+		}
+		l.answerPauses(sb, err)
+		return
+	}
+	sb.paused = e.Paused
+	if !e.Paused {
+		l.signals.resumed(l.now)
+	}
+	switch {
+	case e.Generation != l.current:
+	case e.Paused:
+		l.clock.stop(l.now)
+	case !sb.failing:
+		l.clock.start(l.now)
+		l.plan(schedule.Resumed{})
+	}
+	l.settlePause(e.Generation)
+}
+
+func (l *Lifecycle) answerPauses(sb *sandboxState, err error) {
+	waiting := sb.pauseRequests
+	sb.pauseRequests = nil
+	for _, r := range waiting {
+		if err != nil && turnedAway(err) {
+			l.again(r)
+		} else {
+			l.reply(Reply{Request: r.id, Err: FaultOf(err)})
+		}
+	}
+}
+
+// failAsked takes an operator's failure to the running sandbox.
+func (l *Lifecycle) failAsked(r request) {
+	switch {
+	case l.containerStatus() == statedir.StatusPaused:
+		l.reply(Reply{Request: r.id, Err: FaultOf(errdefs.ErrPaused)})
+	case l.failing != nil:
+		l.again(r)
+	default:
+		l.failing = &r
+		l.recover(recovery.OperatorFail{})
+	}
+}
+
+// causeFailure makes the sandbox stop as at a failure, for the operator.
+func (l *Lifecycle) causeFailure() {
+	if e, ok := l.failing.event.(FailAsked); ok {
+		l.do(CauseFailure{Generation: l.current, Failure: e.Failure})
+	}
+}
+
+func (l *Lifecycle) failureCaused(e FailureCaused) {
+	if e.Err != nil {
+		l.answerFailure(fmt.Errorf("stop sandbox: %w", e.Err))
+	}
+}
+
+// answerFailure answers the operator who asked for a failure, if one did. Where
+// another failure came first, the copy is asked.
+func (l *Lifecycle) answerFailure(err error) {
+	r := l.failing
+	l.failing = nil
+	switch {
+	case r == nil:
+	case err != nil && turnedAway(err):
+		l.again(*r)
+	default:
+		l.reply(Reply{Request: r.id, Err: FaultOf(err)})
+	}
+}
+
+func (l *Lifecycle) memoryLimitChanged(e MemoryLimitChanged) {
+	a := SetMemory{Request: e.Request}
+	for _, generation := range []int{l.current, l.copy} {
+		if generation != 0 {
+			a.Generations = append(a.Generations, generation)
+		}
+	}
+	l.do(a)
+}

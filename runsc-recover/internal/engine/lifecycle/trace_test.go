@@ -1,0 +1,103 @@
+package lifecycle
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/test/expect"
+)
+
+// TestGoldenTraces replays logs of containers that ran: what was decided then is
+// decided now. A change of a decision is written down by -update, in the engine's
+// tests first.
+func TestGoldenTraces(t *testing.T) {
+	files, err := filepath.Glob("testdata/trace.*")
+	if err != nil || len(files) < 2 {
+		t.Fatalf("found %d logs: %v", len(files), err)
+	}
+	for _, file := range files {
+		f, err := os.Open(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		turns, err := ReadTrace(f)
+		f.Close()
+		if err != nil {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if err := Replay(turns); err != nil {
+			t.Errorf("%s: %v", file, err)
+		}
+		// A log that says something else is told apart.
+		turns[len(turns)/2].Actions = append(turns[len(turns)/2].Actions, `{"type":"Save"}`)
+		if Replay(turns) == nil {
+			t.Errorf("%s: an action more was not noticed", file)
+		}
+	}
+}
+
+func TestReadTraceRefuses(t *testing.T) {
+	opened := `{"msg":"event","at":"2026-01-01T00:00:00Z","event":{"type":"Opened","request":1}}` + "\n"
+	for name, log := range map[string]string{
+		"an empty log":            "",
+		"another log":             `{"level":"info","msg":"copy runs"}` + "\nplain text\n",
+		"an action alone":         `{"msg":"action","action":{"type":"Save"}}`,
+		"an unknown event":        opened + `{"msg":"event","at":"2026-01-01T00:00:00Z","event":{"type":"Nosuch"}}`,
+		"an event of wrong shape": opened + `{"msg":"event","at":"2026-01-01T00:00:00Z","event":{"type":"Booted","generation":"x"}}`,
+		"no beginning":            `{"msg":"event","at":"2026-01-01T00:00:00Z","event":{"type":"Booted","generation":1}}`,
+		"text without a time":     `time=x level=debug msg=event at=yesterday event="{\"type\":\"Opened\"}"`,
+	} {
+		if _, err := ReadTrace(strings.NewReader(log)); !errors.Is(err, ErrTrace) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	turns, err := ReadTrace(strings.NewReader("noise\n" + opened + "{\n"))
+	if err != nil || len(turns) != 1 {
+		t.Errorf("noise beside: %d turns, %v", len(turns), err)
+	}
+}
+
+// TestEveryEventIsRead: each event comes back from a log as it went in.
+func TestEveryEventIsRead(t *testing.T) {
+	seen := map[string]bool{}
+	for _, e := range everyEvent() {
+		seen[reflect.TypeOf(e).Name()] = true
+		b, err := Traced{e}.MarshalJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := decodeEvent(b)
+		if err != nil || reflect.TypeOf(got) != reflect.TypeOf(e) {
+			t.Errorf("%T came back as %T: %v", e, got, err)
+		}
+	}
+	expect.Equal(t, "event types", len(seen), len(everyEvent()))
+}
+
+func TestFaultSurvivesALog(t *testing.T) {
+	expect.Equal(t, "no error", FaultOf(nil) == nil, true)
+	err := errors.Join(errors.New("pages gone"), checkpoint.ErrDamaged)
+	live := FaultOf(err)
+	read := &Fault{Text: live.Text, Is: live.Is}
+	for name, f := range map[string]*Fault{"live": live, "read": read} {
+		expect.Equal(t, name+": damaged", errors.Is(f, checkpoint.ErrDamaged), true)
+		expect.Equal(t, name+": version", errors.Is(f, checkpoint.ErrVersion), false)
+		expect.Equal(t, name+": text", f.Error(), err.Error())
+	}
+}
+
+func FuzzReadTrace(f *testing.F) {
+	f.Add(`{"msg":"event","at":"2026-01-01T00:00:00Z","event":{"type":"Opened","request":1}}`)
+	f.Add(`time=x level=debug msg=event at=2026-01-01T00:00:00Z event="{\"type\":\"Opened\"}"`)
+	f.Fuzz(func(t *testing.T, log string) {
+		turns, err := ReadTrace(strings.NewReader(log))
+		if err == nil && len(turns) == 0 {
+			t.Error("no turns and no error")
+		}
+	})
+}

@@ -1,0 +1,150 @@
+package engine
+
+import (
+	"time"
+
+	"runsc-recover/checkpoint/recovery"
+	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/sentry/failure"
+)
+
+// perform carries out one action. It never blocks.
+func (e *Engine) perform(a lifecycle.Action) {
+	switch a := a.(type) {
+	case lifecycle.SetTimer:
+		e.setTimer(a)
+	case lifecycle.CancelTimer:
+		e.stopTimer(timerKey{timer: a.Timer})
+	case lifecycle.Save:
+		e.save()
+	case lifecycle.Reply:
+		e.reply(a)
+	case lifecycle.Warn:
+		e.warn(a)
+	case lifecycle.End:
+		e.log.Info("container ends", "status", a.Status, "reasons", a.Reasons)
+		e.exit = &statedir.Exit{Status: a.Status, At: time.Now()}
+	case lifecycle.BeginEpisode, lifecycle.BeginAttempt, lifecycle.NoteRestored, lifecycle.NoteReleased, lifecycle.EndAttempt, lifecycle.EndEpisode:
+		e.keepRecord(a)
+	case lifecycle.TakeCheckpoint, lifecycle.AbortCheckpoint, lifecycle.AbandonCheckpoint, lifecycle.AnswerProgram, lifecycle.RemoveCheckpoints,
+		lifecycle.CompactStore, lifecycle.ReadUsage:
+		e.performOnStore(a)
+	case lifecycle.ReadMemory, lifecycle.WatchMemory, lifecycle.WeighStandby, lifecycle.ReadOOMKills:
+		e.performOnHost(a)
+	default:
+		e.performOnSandbox(a)
+	}
+}
+
+// warn logs a warning, with its error where there is one.
+func (e *Engine) warn(a lifecycle.Warn) {
+	if a.Err == nil {
+		e.log.Warn(a.Text)
+		return
+	}
+	e.log.Warn(a.Text, "error", a.Err)
+}
+
+// keepRecord changes the records of episodes, in memory.
+func (e *Engine) keepRecord(a lifecycle.Action) {
+	switch a := a.(type) {
+	case lifecycle.BeginEpisode:
+		f := a.Failure
+		e.log.Info("program failed", "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message, "episode", a.Number)
+		known := recovery.Failure{Kind: f.Kind, Key: f.Key, Code: f.Code, Signo: f.Signo}
+		e.journal.BeginEpisode(recovery.BeginEpisode{Episode: a.Number, Failure: known}, f, e.clock.wall(a.At))
+	case lifecycle.BeginAttempt:
+		at := a.Attempt
+		e.log.Info("attempt begins", "attempt", at.Attempt, "level", at.Level, "checkpoint", at.Seq, "reasons", at.Reasons)
+		e.journal.BeginAttempt(at, e.clock.wall(a.FailedAt), a.StopTook)
+	case lifecycle.NoteRestored:
+		e.journal.Restored(a.Took, string(a.Standby), a.Reasons)
+	case lifecycle.NoteReleased:
+		e.log.Info("copy runs", "generation", a.Generation, "checkpoint", a.Seq)
+		e.journal.Released(a.Took)
+	case lifecycle.EndAttempt:
+		e.log.Info("attempt ends", "outcome", a.Outcome, "reasons", a.Reasons)
+		e.journal.EndAttempt(recovery.EndAttempt{Outcome: a.Outcome, Reasons: a.Reasons})
+	case lifecycle.EndEpisode:
+		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
+		e.journal.EndEpisode(recovery.EndEpisode{Outcome: a.Outcome, Reasons: a.Reasons}, e.clock.wall(a.At))
+	}
+}
+
+// save has records and state written, as they are now.
+func (e *Engine) save() {
+	journal, snapshot := e.journal.Changed(), e.snapshot()
+	e.recorder.do(func() {
+		if journal != nil {
+			if err := journal.Save(); err != nil {
+				e.log.Error("episodes not saved", "error", err)
+			}
+		}
+		if e.opts.Saved != nil {
+			e.opts.Saved(snapshot)
+		}
+	})
+}
+
+func (e *Engine) snapshot() Snapshot {
+	s := e.life.Summary()
+	out := Snapshot{Status: s.Status, Standby: s.Standby, CheckpointError: s.Problem, Exit: e.exit}
+	if !out.Standby.Since.IsZero() {
+		out.Standby.Since = e.clock.wall(out.Standby.Since)
+	}
+	for _, generation := range s.Live {
+		if h := e.sandboxes[generation]; h != nil {
+			out.Generations = append(out.Generations, h.record)
+		}
+	}
+	return out
+}
+
+// timer is a timer that is set.
+type timer struct {
+	serial uint64 // tells it from the same one set before
+	*time.Timer
+}
+
+// timerKey names a timer.
+type timerKey struct {
+	timer      lifecycle.Timer
+	generation int
+}
+
+func (e *Engine) setTimer(a lifecycle.SetTimer) {
+	key := timerKey{a.Timer, a.Generation}
+	e.stopTimer(key)
+	e.lastTimer++
+	serial := e.lastTimer
+	e.timers[key] = timer{serial, time.AfterFunc(a.After, func() {
+		e.send(message{event: lifecycle.TimerFired{Timer: a.Timer, Generation: a.Generation}, timer: serial})
+	})}
+}
+
+func (e *Engine) stopTimer(key timerKey) {
+	if t, ok := e.timers[key]; ok {
+		t.Stop()
+		delete(e.timers, key)
+	}
+}
+
+// current reports whether a timer's end is still asked for: the timer may have
+// been set anew or stopped while its end was on the way.
+func (e *Engine) current(ev lifecycle.TimerFired, serial uint64) bool {
+	key := timerKey{ev.Timer, ev.Generation}
+	if e.timers[key].serial != serial {
+		return false
+	}
+	delete(e.timers, key)
+	return true
+}
+
+// failureOf completes an error state that nobody reported with its time.
+func (e *Engine) failureOf(f failure.State, at time.Time) failure.State {
+	if f.Time.IsZero() {
+		f.Time = e.clock.wall(at)
+	}
+	return f
+}
