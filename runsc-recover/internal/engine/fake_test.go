@@ -183,10 +183,8 @@ func (w *world) state() engineState {
 	if !s.Standby.Since.IsZero() {
 		s.Standby.Since = e.clock.wall(s.Standby.Since)
 	}
-	for _, c := range v.Checkpoints {
-		if c.Problem == "" {
-			s.LastCheckpoint = c.Manifest.Seq
-		}
+	if n := len(v.Kept); n > 0 {
+		s.LastCheckpoint = v.Kept[n-1].Seq
 	}
 	if err != nil {
 		w.t.Fatal(err)

@@ -218,12 +218,16 @@ func unsavable(err error) error {
 }
 
 // Checkpoints implements api.Service.
-func (e *Engine) Checkpoints(ctx context.Context) (out []api.CheckpointEntry, err error) {
+func (e *Engine) Checkpoints(ctx context.Context) ([]api.CheckpointEntry, error) {
 	a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
-	for _, c := range a.view.Checkpoints {
-		out = append(out, api.CheckpointEntry{Manifest: c.Manifest, Reasons: c.Reasons, Error: c.Problem})
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	bad := make(map[checkpoint.Seq]error)
+	for _, b := range a.view.Bad {
+		bad[b.Seq] = errors.New(b.Text)
+	}
+	return api.EntriesOf(a.view.Kept, bad, a.view.Reasons), nil
 }
 
 // VerifyCheckpoint implements api.Service.

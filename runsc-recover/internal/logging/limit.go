@@ -17,7 +17,8 @@ const (
 )
 
 // limitedHandler drops records beyond a rate; the next record that is written
-// has their number.
+// has their number. Records for debugging aren't limited: they are asked for, and
+// a trace with gaps can't be replayed.
 type limitedHandler struct {
 	slog.Handler
 	limit   *rate.Limiter // shared, as dropped is, by handlers derived from one
@@ -30,7 +31,7 @@ func limited(h slog.Handler) slog.Handler {
 
 // Handle implements slog.Handler.
 func (h *limitedHandler) Handle(ctx context.Context, r slog.Record) error {
-	if !h.limit.AllowN(r.Time, 1) {
+	if r.Level >= slog.LevelInfo && !h.limit.AllowN(r.Time, 1) {
 		h.dropped.Add(1)
 		return nil
 	}

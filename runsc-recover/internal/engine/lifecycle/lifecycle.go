@@ -193,14 +193,26 @@ func (l *Lifecycle) Over() bool { return l.over }
 // View is what commands that look on are shown.
 type View struct {
 	Summary
-	Generation  int            // of the running sandbox, 0 for none
-	Phase       recovery.Phase // of the recovery machine
-	Checkpoints []Listed       // by ascending number
+	Generation int            // of the running sandbox, 0 for none
+	Phase      recovery.Phase // of the recovery machine
+	// Kept are the checkpoints by ascending number, with why each is kept, and
+	// Bad those that can't be read.
+	Kept    []checkpoint.Manifest
+	Reasons map[checkpoint.Seq][]string
+	Bad     []BadCheckpoint
 }
 
 // View returns what can be seen at a moment.
 func (l *Lifecycle) View(now time.Time) View {
-	return View{Summary: l.Summary(), Generation: l.current, Phase: l.recovery.Phase, Checkpoints: l.checkpoints(now)}
+	v := View{
+		Summary: l.Summary(), Generation: l.current, Phase: l.recovery.Phase,
+		Kept: l.schedule.Kept, Reasons: make(map[checkpoint.Seq][]string), Bad: slices.Clone(l.bad),
+	}
+	keep, _ := schedule.Retain(now, v.Kept, l.cfg.Retain, l.recovery.Pinned())
+	for _, d := range keep {
+		v.Reasons[d.Seq] = d.Reasons
+	}
+	return v
 }
 
 // Summary returns what state.json shows now.
@@ -238,29 +250,6 @@ func (l *Lifecycle) standbyView() statedir.Standby {
 		return statedir.Standby{Kind: config.StandbyCold, Reason: l.standby.Reason}
 	}
 	return statedir.Standby{Kind: k.Kind, Since: k.Since, Generation: k.Generation, Checkpoint: k.Seq, Reason: l.standby.Reason}
-}
-
-// Listed is a checkpoint as operators see it.
-type Listed struct {
-	Manifest checkpoint.Manifest
-	Reasons  []string // why it is kept
-	Problem  string   // why it can't be used; empty if it can
-}
-
-func (l *Lifecycle) checkpoints(now time.Time) (out []Listed) {
-	reasons := make(map[checkpoint.Seq][]string)
-	keep, _ := schedule.Retain(now, l.schedule.Kept, l.cfg.Retain, l.recovery.Pinned())
-	for _, d := range keep {
-		reasons[d.Seq] = d.Reasons
-	}
-	for _, m := range l.schedule.Kept {
-		out = append(out, Listed{Manifest: m, Reasons: reasons[m.Seq]})
-	}
-	for _, b := range l.bad {
-		out = append(out, Listed{Manifest: checkpoint.Manifest{Seq: b.Seq}, Problem: b.Text})
-	}
-	slices.SortFunc(out, func(a, b Listed) int { return int(a.Manifest.Seq) - int(b.Manifest.Seq) })
-	return out
 }
 
 // sandbox returns what is known of a generation: of one that there isn't, that it

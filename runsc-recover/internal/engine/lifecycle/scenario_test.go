@@ -120,7 +120,7 @@ func show(t *testing.T, a Action) shown {
 	}
 	out := fmt.Sprint(object["type"])
 	delete(object, "type")
-	return shown(out + strings.Join(flatten("", object), ""))
+	return shown(strings.ReplaceAll(out+strings.Join(flatten("", object), ""), "\n", "; "))
 }
 
 func flatten(prefix string, object map[string]any) (out []string) {
