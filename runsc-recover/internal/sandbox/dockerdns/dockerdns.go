@@ -63,8 +63,9 @@ func UsedBy(spec *specs.Spec) bool {
 // Relay passes the queries of one sandbox to the resolver. Methods are safe for
 // concurrent use.
 type Relay struct {
-	address  string // of the resolver
-	underway chan struct{}
+	address  string        // of the resolver
+	timeout  time.Duration // of a query
+	underway chan struct{} // has an entry for each query
 	answer   func(wire.Datagram)
 }
 
@@ -73,6 +74,7 @@ type Relay struct {
 func NewRelay(answer func(wire.Datagram)) *Relay {
 	return &Relay{
 		address:  net.JoinHostPort(resolverAddress, "53"),
+		timeout:  resolverTime,
 		underway: make(chan struct{}, maxQueries),
 		answer:   answer,
 	}
@@ -90,7 +92,7 @@ func (r *Relay) Query(q wire.Datagram) {
 	}
 	go func() {
 		defer func() { <-r.underway }()
-		answer, err := exchange(r.address, q.Data)
+		answer, err := exchange(r.address, q.Data, r.timeout)
 		if err != nil {
 			return // as if lost: the program asks again
 		}
@@ -100,14 +102,16 @@ func (r *Relay) Query(q wire.Datagram) {
 	}()
 }
 
-// exchange sends a query over UDP and returns the answer to it.
-func exchange(address string, query []byte) ([]byte, error) {
-	conn, err := net.DialTimeout("udp", address, resolverTime)
+// exchange sends a query over UDP and returns the answer to it, of which at most
+// wire.MaxDatagram bytes. Datagrams from other addresses are dropped by the
+// kernel, those with another number here.
+func exchange(address string, query []byte, timeout time.Duration) ([]byte, error) {
+	conn, err := net.DialTimeout("udp", address, timeout)
 	if err != nil {
 		return nil, err
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(resolverTime)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(timeout)); err != nil {
 		return nil, err
 	}
 	if _, err := conn.Write(query); err != nil {

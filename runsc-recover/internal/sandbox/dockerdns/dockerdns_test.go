@@ -1,13 +1,20 @@
 package dockerdns
 
 import (
+	"bytes"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/net/dns/dnsmessage"
+
+	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 func TestUsedBy(t *testing.T) {
@@ -30,33 +37,126 @@ func TestUsedBy(t *testing.T) {
 	if UsedBy(&specs.Spec{}) {
 		t.Error("without a file")
 	}
+	gone := specs.Mount{Destination: "/etc/resolv.conf", Source: filepath.Join(t.TempDir(), "none")}
+	if UsedBy(&specs.Spec{Mounts: []specs.Mount{gone}}) {
+		t.Error("with a file that isn't there")
+	}
 }
 
-// TestExchange passes answers to other queries over.
-func TestExchange(t *testing.T) {
+// resolver is a fake of Docker's, which calls answer with each query.
+func resolver(t *testing.T, answer func(l net.PacketConn, from net.Addr, query []byte)) string {
+	t.Helper()
 	l, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
+	t.Cleanup(func() { l.Close() })
 	go func() {
-		buf := make([]byte, 100)
-		n, from, err := l.ReadFrom(buf)
-		if err != nil {
-			return
+		for buf := make([]byte, 1<<16); ; {
+			n, from, err := l.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			answer(l, from, bytes.Clone(buf[:n]))
 		}
-		l.WriteTo([]byte("xx not this"), from)
-		l.WriteTo([]byte{'a'}, from)
-		l.WriteTo(append(buf[:n], '!'), from)
 	}()
-	answer, err := exchange(l.LocalAddr().String(), []byte("ab who?"))
-	if err != nil || string(answer) != "ab who?!" {
-		t.Errorf("got %q, %v", answer, err)
+	return l.LocalAddr().String()
+}
+
+// Answers to other queries, from other addresses, and without a body are passed
+// over.
+func TestExchange(t *testing.T) {
+	other, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	address := resolver(t, func(l net.PacketConn, from net.Addr, query []byte) {
+		other.WriteTo(append(bytes.Clone(query), "forged"...), from)
+		for _, wrong := range []string{"", "a", "ab", "xx not this"} {
+			l.WriteTo([]byte(wrong), from)
+		}
+		l.WriteTo(append(query, '!'), from)
+		l.WriteTo(append(query, "late"...), from)
+	})
+	answer, err := exchange(address, []byte("ab who?"), time.Minute)
+	expect.Equal(t, "answer", string(answer), "ab who?!")
+	expect.Equal(t, "error", err, nil)
+}
+
+// Queries and answers of any size are passed on, as far as a datagram may be.
+func TestExchangeIsBounded(t *testing.T) {
+	address := resolver(t, func(l net.PacketConn, from net.Addr, query []byte) {
+		l.WriteTo(append(query, make([]byte, wire.MaxDatagram)...), from)
+	})
+	for _, size := range []int{3, 512, wire.MaxDatagram} {
+		answer, err := exchange(address, make([]byte, size), time.Minute)
+		expect.Equal(t, "error", err, nil)
+		expect.Equal(t, "size of the answer", len(answer), wire.MaxDatagram)
+	}
+	// A query without a number has no answer.
+	for _, size := range []int{0, 1, 2} {
+		if answer, err := exchange(address, make([]byte, size), 10*time.Millisecond); err == nil {
+			t.Errorf("%d bytes: answered with %d", size, len(answer))
+		}
+	}
+	if _, err := exchange("127.0.0.1:1", []byte("abc"), time.Minute); err == nil {
+		t.Error("answered by nobody")
 	}
 }
 
-// What doesn't fit is asked for over TCP, unless it is more addresses of a name
-// that has some.
+// A sandbox that floods the relay has a bounded number of queries under way. The
+// others are dropped, and later ones answered, with the address of their query.
+func TestRelayIsBounded(t *testing.T) {
+	release := make(chan struct{})
+	var asked atomic.Int32
+	answers := make(chan wire.Datagram, 2*maxQueries)
+	r := NewRelay(func(d wire.Datagram) { answers <- d })
+	r.address = resolver(t, func(l net.PacketConn, from net.Addr, query []byte) {
+		asked.Add(1)
+		go func() {
+			<-release
+			l.WriteTo(append(query, " yes"...), from)
+		}()
+	})
+	for i := range 10 * maxQueries {
+		r.Query(wire.Datagram{Address: []byte{10, 0, 0, 1}, Port: uint16(i), Data: fmt.Appendf(nil, "%04d?", i)})
+	}
+	close(release)
+	for range maxQueries {
+		d := <-answers
+		expect.Equal(t, "answer", string(d.Data), fmt.Sprintf("%04d? yes", d.Port))
+		expect.Equal(t, "address", net.IP(d.Address).String(), "10.0.0.1")
+	}
+	expect.Equal(t, "queries that the resolver got", asked.Load(), maxQueries)
+	// The last goroutines may not have left yet: a query that is dropped is asked
+	// again, as by a program.
+	var late wire.Datagram
+	for late.Data == nil {
+		r.Query(wire.Datagram{Address: []byte{10, 0, 0, 1}, Port: 9, Data: []byte("late?")})
+		select {
+		case late = <-answers:
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	expect.Equal(t, "late answer", string(late.Data), "late? yes")
+}
+
+// A query without an answer gives its place to others after a while.
+func TestUnansweredQueriesEnd(t *testing.T) {
+	r := NewRelay(func(wire.Datagram) { t.Error("answered") })
+	r.address = resolver(t, func(net.PacketConn, net.Addr, []byte) {})
+	r.timeout = time.Millisecond
+	for range maxQueries {
+		r.Query(wire.Datagram{Data: []byte("abc")})
+	}
+	for range maxQueries { // places that queries have left
+		r.underway <- struct{}{}
+	}
+}
+
+// An answer that is cut is asked for over TCP, unless it has some of a name's
+// addresses.
 func TestHideTruncation(t *testing.T) {
 	name := dnsmessage.MustNewName("many.example.")
 	for _, c := range []struct {
