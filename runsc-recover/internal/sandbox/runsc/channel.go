@@ -110,15 +110,15 @@ func (c *channel) send(req wire.Request, files []*os.File) error {
 }
 
 // serve hands the agent's replies to the waiting calls, and its other messages to
-// hear, one by one, until the sandbox is gone. A malformed packet ends the
-// conversation with an error: an agent that sends it was taken over. Descriptors
-// that come with a packet are not received.
+// hear, one by one, until the sandbox hangs up: io.EOF. A malformed packet ends
+// the conversation, too: an agent that sends it was taken over. Descriptors that
+// come with a packet are not received.
 func (c *channel) serve(hear func(wire.Message)) error {
 	defer c.close()
 	buf := make([]byte, wire.MaxMessage+1)
 	for {
 		n, err := c.sock.Read(buf)
-		if err != nil || n == 0 {
+		if err != nil {
 			return err
 		}
 		m, err := wire.DecodeMessage(buf[:n])

@@ -38,10 +38,8 @@ func (r *reporter) close() {
 // listen turns the agent's messages into events until the sandbox is gone and
 // its exit was reported, then closes the events.
 func (s *instance) listen() {
-	if err := s.agent.serve(s.hear); err != nil {
-		// The program must not run on unwatched.
-		s.kill()
-	}
+	_ = s.agent.serve(s.hear)
+	s.kill() // a sandbox that has only hung up must not run on unwatched
 	if s.serves.Load() {
 		s.dead.Keep(s.queues.Move())
 	}
