@@ -73,8 +73,9 @@ type Options struct {
 
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
-	gate  *platform.Gate
-	saver *save.Saver
+	gate       *platform.Gate
+	saver      *save.Saver
+	heartbeats *heartbeats
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
 	// queries wait to be sent to the supervisor.
@@ -105,18 +106,16 @@ type Agent struct {
 	// parked are the tasks that wait for a decision in a system call, by
 	// thread id in the root PID namespace.
 	parked map[kernel.ThreadID]*parkedCall
-	// heartbeats are the armed ones, by process.
-	heartbeats map[kernel.ThreadID]*heartbeat
 }
 
 func newAgent() *Agent {
 	a := &Agent{
-		saver:      save.New(),
-		queries:    make(chan wire.Datagram, maxQueries),
-		attached:   make(map[kernel.ThreadID]attachment),
-		parked:     make(map[kernel.ThreadID]*parkedCall),
-		heartbeats: make(map[kernel.ThreadID]*heartbeat),
+		saver:    save.New(),
+		queries:  make(chan wire.Datagram, maxQueries),
+		attached: make(map[kernel.ThreadID]attachment),
+		parked:   make(map[kernel.ThreadID]*parkedCall),
 	}
+	a.heartbeats = newHeartbeats(a)
 	a.gate = platform.NewGate(a.firstTask)
 	return a
 }

@@ -8,7 +8,6 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/abi"
-	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
 
@@ -86,21 +85,10 @@ func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, erro
 		if err != nil {
 			return 0, err
 		}
-		a.setHeartbeat(pidOf(t), h.Timeout)
+		a.heartbeats.set(pidOf(t), h.Timeout)
 		return 0, nil
 	}
 	return 0, unix.EINVAL
-}
-
-// pidOf returns t's process in the root PID namespace, which is the
-// container's.
-func pidOf(t *kernel.Task) kernel.ThreadID {
-	return t.Kernel().RootPIDNamespace().IDOfThreadGroup(t.ThreadGroup())
-}
-
-// tidOf returns t's thread id in the root PID namespace.
-func tidOf(t *kernel.Task) kernel.ThreadID {
-	return t.Kernel().RootPIDNamespace().IDOfTask(t)
 }
 
 // infoCall serves RECOVER_INFO.
@@ -135,26 +123,6 @@ func (a *Agent) dataCall(t *kernel.Task, buf abi.Buffer) (int, error) {
 	return abi.PutData(taskMemory{t}, buf, info.Failure.Data)
 }
 
-// wrapExit wraps exit (group false) or exit_group (group true): a container's
-// first process that exits with a status other than 0 fails.
-func (a *Agent) wrapExit(next kernel.SyscallFn, group bool) kernel.SyscallFn {
-	return func(t *kernel.Task, sysno uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
-		status := args[0].Int() & 0xff
-		if status != 0 && (group || t.ThreadGroup().Count() == 1) && isFirstProcess(t) {
-			if err := a.exitCall(t, status); err != nil {
-				return 0, nil, err
-			}
-		}
-		return next(t, sysno, args)
-	}
-}
-
-// isFirstProcess reports whether t belongs to the container's first process.
-func isFirstProcess(t *kernel.Task) bool {
-	leader := t.ThreadGroup().Leader()
-	return leader.Parent() == nil && leader.Origin != kernel.OriginExec
-}
-
 // exitCall parks the task at its exit. It returns nil when the exit is to go
 // on.
 func (a *Agent) exitCall(t *kernel.Task, status int32) error {
@@ -167,10 +135,7 @@ func (a *Agent) exitCall(t *kernel.Task, status int32) error {
 		return nil
 	}
 	a.parkLocked(t, parkedExit)
-	a.beginFailureLocked(t.Kernel(), failure.State{
-		Kind: failure.Exit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
-		Program: programOf(t), Key: failure.KeyOfExit(status, programOf(t)),
-	})
+	a.beginFailureLocked(t.Kernel(), exitFailure(t, status))
 	return linuxerr.ERESTARTNOINTR
 }
 
@@ -185,16 +150,7 @@ func (a *Agent) reportCall(t *kernel.Task, f abi.Failure) error {
 		return ret.err
 	}
 	a.parkLocked(t, parkedReport)
-	program := programOf(t)
-	key := f.Key
-	if key == 0 {
-		key = failure.KeyOfReport(f.Code, f.Message, program)
-	}
-	a.beginFailureLocked(t.Kernel(), failure.State{
-		Kind: failure.Reported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
-		FaultIP: uint64(t.Arch().IP()), Key: key,
-		Message: printable(f.Message), Data: f.Data, Program: program,
-	})
+	a.beginFailureLocked(t.Kernel(), reportedFailure(t, f))
 	return linuxerr.ERESTARTNOINTR
 }
 

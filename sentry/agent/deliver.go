@@ -83,9 +83,7 @@ func (a *Agent) release(info *failure.Info) *wire.Error {
 	for _, p := range a.parked {
 		p.decideLocked(decision{value: attempt})
 	}
-	for pid, h := range a.heartbeats {
-		a.armLocked(pid, h.timeout)
-	}
+	a.heartbeats.resume()
 	a.gate.Open()
 	return nil
 }

@@ -18,6 +18,35 @@ var (
 	errNotFailing = errors.New("the sandbox isn't stopped at a failure")
 )
 
+// FailOnTask implements detectorSandbox.
+func (a *Agent) FailOnTask(f look) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lookLocked(f)
+}
+
+// FailOffTask implements detectorSandbox.
+func (a *Agent) FailOffTask(f look) {
+	a.saveMu.Lock()
+	defer a.saveMu.Unlock()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.lookLocked(f)
+}
+
+// lookLocked begins the failure that f finds.
+//
+// Preconditions: as for beginFailureLocked.
+func (a *Agent) lookLocked(f look) {
+	if a.k == nil || a.failing {
+		return
+	}
+	on := causes{Report: a.opts.Report, Signal: a.opts.Signal}
+	if state, failed := f(a.k, on); failed {
+		a.beginFailureLocked(a.k, state)
+	}
+}
+
 // beginFailureLocked stops every task at once and has f reported when they
 // have stopped. Of failures that come together the first is reported; the
 // others are parked with it and see the same decision.

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"sync"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
@@ -12,61 +13,105 @@ import (
 // would make a busy host look like a hang.
 const minHeartbeat = 10 * time.Millisecond
 
-// heartbeat is an armed heartbeat of one process, guarded by Agent.mu.
+// heartbeats are the armed heartbeats of a sandbox's processes.
+type heartbeats struct {
+	sandbox detectorSandbox
+
+	mu sync.Mutex
+	// armed is guarded by mu.
+	armed map[kernel.ThreadID]*heartbeat
+}
+
+// heartbeat is an armed heartbeat of one process.
 type heartbeat struct {
 	timeout time.Duration
-	timer   *time.Timer
+	timer   *time.Timer // nil in a held copy
 }
 
-// setHeartbeat serves RECOVER_HEARTBEAT: it rearms the process's heartbeat, or
-// disarms it for 0.
-func (a *Agent) setHeartbeat(pid kernel.ThreadID, timeout time.Duration) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+func newHeartbeats(s detectorSandbox) *heartbeats {
+	return &heartbeats{sandbox: s, armed: make(map[kernel.ThreadID]*heartbeat)}
+}
+
+// set rearms a process's heartbeat, or disarms it for 0.
+func (h *heartbeats) set(pid kernel.ThreadID, timeout time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if timeout == 0 {
-		a.disarmLocked(pid)
+		h.disarmLocked(pid)
 		return
 	}
-	a.armLocked(pid, max(timeout, minHeartbeat))
+	h.armLocked(pid, max(timeout, minHeartbeat))
 }
 
-func (a *Agent) disarmLocked(pid kernel.ThreadID) {
-	if h := a.heartbeats[pid]; h != nil && h.timer != nil {
-		h.timer.Stop()
+// timeouts returns the armed heartbeats' timeouts, for a checkpoint.
+func (h *heartbeats) timeouts() map[kernel.ThreadID]time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	m := make(map[kernel.ThreadID]time.Duration, len(h.armed))
+	for pid, b := range h.armed {
+		m[pid] = b.timeout
 	}
-	delete(a.heartbeats, pid)
+	return m
 }
 
-func (a *Agent) armLocked(pid kernel.ThreadID, timeout time.Duration) {
-	a.disarmLocked(pid)
-	h := &heartbeat{timeout: timeout}
-	h.timer = time.AfterFunc(timeout, func() { a.heartbeatMissed(pid, h) })
-	a.heartbeats[pid] = h
+// restore takes over the timeouts of a checkpoint, whose clocks stand still
+// until resume.
+func (h *heartbeats) restore(timeouts map[kernel.ThreadID]time.Duration) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for pid, timeout := range timeouts {
+		h.armed[pid] = &heartbeat{timeout: timeout}
+	}
 }
 
-// heartbeatMissed begins a failure of kind hang. A program that arms a
-// heartbeat reports on itself, so it counts as a report.
-func (a *Agent) heartbeatMissed(pid kernel.ThreadID, h *heartbeat) {
-	a.saveMu.Lock()
-	defer a.saveMu.Unlock()
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.heartbeats[pid] != h || a.k == nil || a.failing {
-		return
+// resume starts all clocks anew.
+func (h *heartbeats) resume() {
+	for pid, timeout := range h.timeouts() {
+		h.mu.Lock()
+		h.armLocked(pid, timeout)
+		h.mu.Unlock()
 	}
-	tg := a.k.RootPIDNamespace().ThreadGroupWithID(pid)
-	if tg == nil || !a.opts.Report {
-		delete(a.heartbeats, pid)
-		return
+}
+
+func (h *heartbeats) disarmLocked(pid kernel.ThreadID) {
+	if b := h.armed[pid]; b != nil && b.timer != nil {
+		b.timer.Stop()
 	}
-	if a.k.IsPaused() {
-		a.armLocked(pid, h.timeout)
-		return
+	delete(h.armed, pid)
+}
+
+func (h *heartbeats) armLocked(pid kernel.ThreadID, timeout time.Duration) {
+	h.disarmLocked(pid)
+	b := &heartbeat{timeout: timeout}
+	b.timer = time.AfterFunc(timeout, func() {
+		h.sandbox.FailOffTask(func(k *kernel.Kernel, on causes) (failure.State, bool) {
+			return h.missed(k, on, pid, b)
+		})
+	})
+	h.armed[pid] = b
+}
+
+// missed returns the failure that a missed heartbeat is. A program that arms a
+// heartbeat reports on itself, so that it counts as a report.
+func (h *heartbeats) missed(k *kernel.Kernel, on causes, pid kernel.ThreadID, b *heartbeat) (failure.State, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.armed[pid] != b {
+		return failure.State{}, false
 	}
-	delete(a.heartbeats, pid)
+	tg := k.RootPIDNamespace().ThreadGroupWithID(pid)
+	if tg == nil || !on.Report {
+		delete(h.armed, pid)
+		return failure.State{}, false
+	}
+	if k.IsPaused() {
+		h.armLocked(pid, b.timeout)
+		return failure.State{}, false
+	}
+	delete(h.armed, pid)
 	program := programOf(tg.Leader())
-	a.beginFailureLocked(a.k, failure.State{
+	return failure.State{
 		Kind: failure.Hang, PID: int32(pid), TID: int32(pid),
 		Program: program, Key: failure.KeyOfHang(program),
-	})
+	}, true
 }

@@ -7,6 +7,34 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 )
 
+// pidOf returns t's process in the root PID namespace, which is the
+// container's.
+func pidOf(t *kernel.Task) kernel.ThreadID {
+	return t.Kernel().RootPIDNamespace().IDOfThreadGroup(t.ThreadGroup())
+}
+
+// tidOf returns t's thread id in the root PID namespace.
+func tidOf(t *kernel.Task) kernel.ThreadID {
+	return t.Kernel().RootPIDNamespace().IDOfTask(t)
+}
+
+// isFirstProcess reports whether t belongs to the container's first process.
+func isFirstProcess(t *kernel.Task) bool {
+	leader := t.ThreadGroup().Leader()
+	return leader.Parent() == nil && leader.Origin != kernel.OriginExec
+}
+
+// isExec reports whether t descends from a process that `exec` started: those
+// come from outside and don't outlive a rollback, so their ends aren't the
+// container's failures.
+func isExec(t *kernel.Task) bool {
+	root := t.ThreadGroup().Leader()
+	for p := root.Parent(); p != nil; p = root.Parent() {
+		root = p.ThreadGroup().Leader()
+	}
+	return root.Origin == kernel.OriginExec
+}
+
 // programOf returns the name of t's process as valid UTF-8, for the records.
 func programOf(t *kernel.Task) string {
 	return printable([]byte(t.ThreadGroup().Leader().Name()))

@@ -35,7 +35,7 @@ func Register() {
 	platform.Register(platform.Name, platform.Options{Gate: a.gate, Loading: a.saver.Loading, Wrap: a.saver.Track})
 	platform.Register(platform.NameUnwatched, platform.Options{Gate: a.gate, Loading: a.saver.Loading})
 	seccheck.RegisterSink(seccheck.SinkDesc{Name: SinkName, Setup: setupSink, New: a.newSink})
-	eventchannel.AddEmitter(&signalEmitter{agent: a})
+	eventchannel.AddEmitter(signals{sandbox: a})
 	a.install(slinux.AMD64, sysnos{exit: 60, exitGroup: 231})
 	a.install(slinux.ARM64, sysnos{exit: 93, exitGroup: 94})
 }
@@ -55,7 +55,7 @@ func (a *Agent) install(t *kernel.SyscallTable, n sysnos) {
 	}
 	for _, no := range []uintptr{n.exit, n.exitGroup} {
 		sc := t.Table[no]
-		sc.Fn = a.wrapExit(sc.Fn, no == n.exitGroup)
+		sc.Fn = wrapExit(sc.Fn, no == n.exitGroup, a.exitCall)
 		t.Table[no] = sc
 	}
 	t.Init()

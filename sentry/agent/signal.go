@@ -10,42 +10,41 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// signalEmitter sees every fatal signal on the goroutine of the task that is
-// about to die of it, before anything of its exit has begun.
-type signalEmitter struct {
-	agent *Agent
+// signals sees every fatal signal on the goroutine of the task that is about to
+// die of it, before anything of its exit has begun.
+type signals struct {
+	sandbox detectorSandbox
 }
 
 // Emit implements eventchannel.Emitter.
-func (e *signalEmitter) Emit(msg proto.Message) (bool, error) {
+func (s signals) Emit(msg proto.Message) (bool, error) {
 	if ucs, ok := msg.(*ucspb.UncaughtSignal); ok {
-		e.agent.fatalSignal(ucs)
+		s.sandbox.FailOnTask(func(k *kernel.Kernel, on causes) (failure.State, bool) {
+			return fatalSignal(k, on, ucs)
+		})
 	}
 	return false, nil
 }
 
 // Close implements eventchannel.Emitter.
-func (*signalEmitter) Close() error { return nil }
+func (signals) Close() error { return nil }
 
-// fatalSignal begins a failure when the signal is one.
-func (a *Agent) fatalSignal(ucs *ucspb.UncaughtSignal) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.k == nil || !a.opts.Signal {
-		return
-	}
-	t := a.k.RootPIDNamespace().TaskWithID(kernel.ThreadID(ucs.Tid))
-	if t == nil || !isFailure(linux.Signal(ucs.SignalNumber), isFirstProcess(t)) || isExec(t) {
-		return
+// fatalSignal returns the failure that dying of a signal is, if it is one.
+//
+// Preconditions: the caller runs on the goroutine of the task that dies.
+func fatalSignal(k *kernel.Kernel, on causes, ucs *ucspb.UncaughtSignal) (failure.State, bool) {
+	t := k.RootPIDNamespace().TaskWithID(kernel.ThreadID(ucs.Tid))
+	if !on.Signal || t == nil || !isFailure(linux.Signal(ucs.SignalNumber), isFirstProcess(t)) || isExec(t) {
+		return failure.State{}, false
 	}
 	ip := uint64(t.Arch().IP())
 	file, offset := locate(t, ip)
 	program := programOf(t)
-	a.beginFailureLocked(a.k, failure.State{
+	return failure.State{
 		Kind: failure.Signal, Signo: ucs.SignalNumber, PID: ucs.Pid, TID: ucs.Tid,
 		FaultAddr: ucs.FaultAddr, FaultIP: ip, Program: program,
 		Key: failure.KeyOfSignal(ucs.SignalNumber, file, offset, program),
-	})
+	}, true
 }
 
 // isFailure reports whether dying of sig is a failure. In any process it is
@@ -62,15 +61,4 @@ func isFailure(sig linux.Signal, first bool) bool {
 		return false
 	}
 	return first
-}
-
-// isExec reports whether t descends from a process that `exec` started: those
-// come from outside and don't outlive a rollback, so their ends aren't the
-// container's failures.
-func isExec(t *kernel.Task) bool {
-	root := t.ThreadGroup().Leader()
-	for p := root.Parent(); p != nil; p = root.Parent() {
-		root = p.ThreadGroup().Leader()
-	}
-	return root.Origin == kernel.OriginExec
 }

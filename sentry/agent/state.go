@@ -72,7 +72,7 @@ func (a *Agent) snapshot() snapshot {
 		Connections: tcpreset.Encode(tcpreset.List(netstackOf(a.k))),
 		Attached:    make(map[kernel.ThreadID]attachment),
 		Waiting:     make(map[kernel.ThreadID]callSite),
-		Heartbeats:  make(map[kernel.ThreadID]time.Duration),
+		Heartbeats:  a.heartbeats.timeouts(),
 	}
 	for pid, at := range a.attached {
 		s.Attached[pid] = at
@@ -81,9 +81,6 @@ func (a *Agent) snapshot() snapshot {
 		if p.kind == parkedCheckpoint && p.result == nil {
 			s.Waiting[tid] = callSite{SP: p.sp, IP: p.ip}
 		}
-	}
-	for pid, h := range a.heartbeats {
-		s.Heartbeats[pid] = h.timeout
 	}
 	return s
 }
@@ -107,7 +104,5 @@ func (a *Agent) restore(k *kernel.Kernel, text string) {
 	for tid, site := range s.Waiting {
 		a.parked[tid] = &parkedCall{kind: parkedCheckpoint, sp: site.SP, ip: site.IP, decided: make(chan struct{})}
 	}
-	for pid, timeout := range s.Heartbeats {
-		a.heartbeats[pid] = &heartbeat{timeout: timeout}
-	}
+	a.heartbeats.restore(s.Heartbeats)
 }

@@ -1,0 +1,52 @@
+package agent
+
+import (
+	"gvisor.dev/gvisor/pkg/sentry/arch"
+	"gvisor.dev/gvisor/pkg/sentry/kernel"
+
+	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/failure"
+)
+
+// wrapExit returns exit (group false) or exit_group (group true) around next. A
+// task whose exit is a failure is handed to park first, whose error the system
+// call returns; on nil the exit goes on.
+func wrapExit(next kernel.SyscallFn, group bool, park func(t *kernel.Task, status int32) error) kernel.SyscallFn {
+	return func(t *kernel.Task, sysno uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
+		status := args[0].Int() & 0xff
+		if status != 0 && endsProcess(group, t) && isFirstProcess(t) {
+			if err := park(t, status); err != nil {
+				return 0, nil, err
+			}
+		}
+		return next(t, sysno, args)
+	}
+}
+
+// endsProcess reports whether an exit of t ends its process.
+func endsProcess(group bool, t *kernel.Task) bool {
+	return group || t.ThreadGroup().Count() == 1
+}
+
+// exitFailure returns the failure that the first process's exit is.
+func exitFailure(t *kernel.Task, status int32) failure.State {
+	program := programOf(t)
+	return failure.State{
+		Kind: failure.Exit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		Program: program, Key: failure.KeyOfExit(status, program),
+	}
+}
+
+// reportedFailure returns the failure that a program reports.
+func reportedFailure(t *kernel.Task, f abi.Failure) failure.State {
+	program := programOf(t)
+	key := f.Key
+	if key == 0 {
+		key = failure.KeyOfReport(f.Code, f.Message, program)
+	}
+	return failure.State{
+		Kind: failure.Reported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		FaultIP: uint64(t.Arch().IP()), Key: key,
+		Message: printable(f.Message), Data: f.Data, Program: program,
+	}
+}
