@@ -41,6 +41,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
 
+	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/platform"
@@ -75,7 +76,7 @@ type Options struct {
 type Agent struct {
 	gate       *platform.Gate
 	saver      *save.Saver
-	heartbeats *heartbeats
+	heartbeats *detect.Heartbeats
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
 	// queries wait to be sent to the supervisor.
@@ -115,7 +116,7 @@ func newAgent() *Agent {
 		attached: make(map[kernel.ThreadID]attachment),
 		parked:   make(map[kernel.ThreadID]*parkedCall),
 	}
-	a.heartbeats = newHeartbeats(a)
+	a.heartbeats = detect.NewHeartbeats(a)
 	a.gate = platform.NewGate(a.firstTask)
 	return a
 }

@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/wire"
 )
 
@@ -85,7 +86,7 @@ func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, erro
 		if err != nil {
 			return 0, err
 		}
-		a.heartbeats.set(pidOf(t), h.Timeout)
+		a.heartbeats.Set(detect.ProcessID(t), h.Timeout)
 		return 0, nil
 	}
 	return 0, unix.EINVAL
@@ -96,7 +97,7 @@ func (a *Agent) infoCall(t *kernel.Task, arg uint64) error {
 	a.mu.Lock()
 	info, level := a.info, uint32(0)
 	if info != nil {
-		level = a.attached[pidOf(t)].clamp(info.Level)
+		level = a.attached[detect.ProcessID(t)].clamp(info.Level)
 	}
 	a.mu.Unlock()
 	if info == nil {
@@ -135,7 +136,7 @@ func (a *Agent) exitCall(t *kernel.Task, status int32) error {
 		return nil
 	}
 	a.parkLocked(t, parkedExit)
-	a.beginFailureLocked(t.Kernel(), exitFailure(t, status))
+	a.beginFailureLocked(t.Kernel(), detect.Exit(t, status))
 	return linuxerr.ERESTARTNOINTR
 }
 
@@ -150,7 +151,7 @@ func (a *Agent) reportCall(t *kernel.Task, f abi.Failure) error {
 		return ret.err
 	}
 	a.parkLocked(t, parkedReport)
-	a.beginFailureLocked(t.Kernel(), reportedFailure(t, f))
+	a.beginFailureLocked(t.Kernel(), detect.Reported(t, f))
 	return linuxerr.ERESTARTNOINTR
 }
 
@@ -169,7 +170,7 @@ func (a *Agent) checkpointCall(t *kernel.Task) (int, error) {
 	p, again := a.parkLocked(t, parkedCheckpoint)
 	a.mu.Unlock()
 	if !again {
-		a.send(wire.Message{Checkpoint: &wire.CheckpointRequest{TID: int32(tidOf(t))}})
+		a.send(wire.Message{Checkpoint: &wire.CheckpointRequest{TID: int32(detect.ThreadID(t))}})
 	}
 	if err := t.Block(p.decided); err != nil {
 		return 0, linuxerr.ERESTARTNOINTR

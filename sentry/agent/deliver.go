@@ -8,6 +8,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
@@ -39,14 +40,14 @@ const maxAttached = 4096
 func (a *Agent) attach(t *kernel.Task, at abi.Attach) {
 	rec := attachment{Signo: at.Signo, MaxLevel: at.MaxLevel}
 	if at.ToThread {
-		rec.TID = tidOf(t)
+		rec.TID = detect.ThreadID(t)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if len(a.attached) >= maxAttached {
 		a.dropGoneLocked(t.Kernel())
 	}
-	a.attached[pidOf(t)] = rec
+	a.attached[detect.ProcessID(t)] = rec
 }
 
 // dropGoneLocked forgets what belongs to processes and tasks that ended.
@@ -83,7 +84,7 @@ func (a *Agent) release(info *failure.Info) *wire.Error {
 	for _, p := range a.parked {
 		p.decideLocked(decision{value: attempt})
 	}
-	a.heartbeats.resume()
+	a.heartbeats.Resume()
 	a.gate.Open()
 	return nil
 }

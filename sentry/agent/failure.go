@@ -8,6 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
+	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/failure"
 	"runsc-recover/sentry/wire"
 )
@@ -19,14 +20,14 @@ var (
 )
 
 // FailOnTask implements detectorSandbox.
-func (a *Agent) FailOnTask(f look) {
+func (a *Agent) FailOnTask(f detect.Look) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lookLocked(f)
 }
 
 // FailOffTask implements detectorSandbox.
-func (a *Agent) FailOffTask(f look) {
+func (a *Agent) FailOffTask(f detect.Look) {
 	a.saveMu.Lock()
 	defer a.saveMu.Unlock()
 	a.mu.Lock()
@@ -37,11 +38,11 @@ func (a *Agent) FailOffTask(f look) {
 // lookLocked begins the failure that f finds.
 //
 // Preconditions: as for beginFailureLocked.
-func (a *Agent) lookLocked(f look) {
+func (a *Agent) lookLocked(f detect.Look) {
 	if a.k == nil || a.failing {
 		return
 	}
-	on := causes{Report: a.opts.Report, Signal: a.opts.Signal}
+	on := detect.Causes{Report: a.opts.Report, Signal: a.opts.Signal}
 	if state, failed := f(a.k, on); failed {
 		a.beginFailureLocked(a.k, state)
 	}

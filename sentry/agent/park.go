@@ -2,6 +2,8 @@ package agent
 
 import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
+
+	"runsc-recover/sentry/detect"
 )
 
 // parkedKind is the system call that a task is parked in.
@@ -46,7 +48,7 @@ func (p *parkedCall) is(t *kernel.Task, kind parkedKind) bool {
 //
 // Preconditions: a.mu is locked; the caller runs on t's goroutine.
 func (a *Agent) parkLocked(t *kernel.Task, kind parkedKind) (p *parkedCall, again bool) {
-	tid := tidOf(t)
+	tid := detect.ThreadID(t)
 	if p := a.parked[tid]; p != nil && p.is(t, kind) {
 		return p, true
 	}
@@ -65,7 +67,7 @@ func (a *Agent) parkLocked(t *kernel.Task, kind parkedKind) (p *parkedCall, agai
 //
 // Preconditions: a.mu is locked; the caller runs on t's goroutine.
 func (a *Agent) takeDecisionLocked(t *kernel.Task, kind parkedKind) (decision, bool) {
-	tid := tidOf(t)
+	tid := detect.ThreadID(t)
 	p := a.parked[tid]
 	if p == nil || !p.is(t, kind) || p.result == nil {
 		return decision{}, false

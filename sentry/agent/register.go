@@ -16,6 +16,7 @@ import (
 	"gvisor.dev/gvisor/pkg/state"
 
 	"runsc-recover/sentry/abi"
+	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/platform"
 )
 
@@ -35,7 +36,7 @@ func Register() {
 	platform.Register(platform.Name, platform.Options{Gate: a.gate, Loading: a.saver.Loading, Wrap: a.saver.Track})
 	platform.Register(platform.NameUnwatched, platform.Options{Gate: a.gate, Loading: a.saver.Loading})
 	seccheck.RegisterSink(seccheck.SinkDesc{Name: SinkName, Setup: setupSink, New: a.newSink})
-	eventchannel.AddEmitter(signals{sandbox: a})
+	eventchannel.AddEmitter(detect.Signals{Sandbox: a})
 	a.install(slinux.AMD64, sysnos{exit: 60, exitGroup: 231})
 	a.install(slinux.ARM64, sysnos{exit: 93, exitGroup: 94})
 }
@@ -55,7 +56,7 @@ func (a *Agent) install(t *kernel.SyscallTable, n sysnos) {
 	}
 	for _, no := range []uintptr{n.exit, n.exitGroup} {
 		sc := t.Table[no]
-		sc.Fn = wrapExit(sc.Fn, no == n.exitGroup, a.exitCall)
+		sc.Fn = detect.WrapExit(sc.Fn, no == n.exitGroup, a.exitCall)
 		t.Table[no] = sc
 	}
 	t.Init()

@@ -72,7 +72,7 @@ func (a *Agent) snapshot() snapshot {
 		Connections: tcpreset.Encode(tcpreset.List(netstackOf(a.k))),
 		Attached:    make(map[kernel.ThreadID]attachment),
 		Waiting:     make(map[kernel.ThreadID]callSite),
-		Heartbeats:  a.heartbeats.timeouts(),
+		Heartbeats:  a.heartbeats.Timeouts(),
 	}
 	for pid, at := range a.attached {
 		s.Attached[pid] = at
@@ -104,5 +104,5 @@ func (a *Agent) restore(k *kernel.Kernel, text string) {
 	for tid, site := range s.Waiting {
 		a.parked[tid] = &parkedCall{kind: parkedCheckpoint, sp: site.SP, ip: site.IP, decided: make(chan struct{})}
 	}
-	a.heartbeats.restore(s.Heartbeats)
+	a.heartbeats.Restore(s.Heartbeats)
 }

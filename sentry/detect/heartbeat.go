@@ -1,4 +1,4 @@
-package agent
+package detect
 
 import (
 	"sync"
@@ -13,9 +13,9 @@ import (
 // would make a busy host look like a hang.
 const minHeartbeat = 10 * time.Millisecond
 
-// heartbeats are the armed heartbeats of a sandbox's processes.
-type heartbeats struct {
-	sandbox detectorSandbox
+// Heartbeats are the armed heartbeats of a sandbox's processes.
+type Heartbeats struct {
+	sandbox Sandbox
 
 	mu sync.Mutex
 	// armed is guarded by mu.
@@ -28,12 +28,12 @@ type heartbeat struct {
 	timer   *time.Timer // nil in a held copy
 }
 
-func newHeartbeats(s detectorSandbox) *heartbeats {
-	return &heartbeats{sandbox: s, armed: make(map[kernel.ThreadID]*heartbeat)}
+func NewHeartbeats(s Sandbox) *Heartbeats {
+	return &Heartbeats{sandbox: s, armed: make(map[kernel.ThreadID]*heartbeat)}
 }
 
-// set rearms a process's heartbeat, or disarms it for 0.
-func (h *heartbeats) set(pid kernel.ThreadID, timeout time.Duration) {
+// Set rearms a process's heartbeat, or disarms it for 0.
+func (h *Heartbeats) Set(pid kernel.ThreadID, timeout time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if timeout == 0 {
@@ -43,8 +43,8 @@ func (h *heartbeats) set(pid kernel.ThreadID, timeout time.Duration) {
 	h.armLocked(pid, max(timeout, minHeartbeat))
 }
 
-// timeouts returns the armed heartbeats' timeouts, for a checkpoint.
-func (h *heartbeats) timeouts() map[kernel.ThreadID]time.Duration {
+// Timeouts returns the armed heartbeats' timeouts, for a checkpoint.
+func (h *Heartbeats) Timeouts() map[kernel.ThreadID]time.Duration {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	m := make(map[kernel.ThreadID]time.Duration, len(h.armed))
@@ -54,9 +54,9 @@ func (h *heartbeats) timeouts() map[kernel.ThreadID]time.Duration {
 	return m
 }
 
-// restore takes over the timeouts of a checkpoint, whose clocks stand still
+// Restore takes over the timeouts of a checkpoint, whose clocks stand still
 // until resume.
-func (h *heartbeats) restore(timeouts map[kernel.ThreadID]time.Duration) {
+func (h *Heartbeats) Restore(timeouts map[kernel.ThreadID]time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for pid, timeout := range timeouts {
@@ -64,27 +64,27 @@ func (h *heartbeats) restore(timeouts map[kernel.ThreadID]time.Duration) {
 	}
 }
 
-// resume starts all clocks anew.
-func (h *heartbeats) resume() {
-	for pid, timeout := range h.timeouts() {
+// Resume starts all clocks anew.
+func (h *Heartbeats) Resume() {
+	for pid, timeout := range h.Timeouts() {
 		h.mu.Lock()
 		h.armLocked(pid, timeout)
 		h.mu.Unlock()
 	}
 }
 
-func (h *heartbeats) disarmLocked(pid kernel.ThreadID) {
+func (h *Heartbeats) disarmLocked(pid kernel.ThreadID) {
 	if b := h.armed[pid]; b != nil && b.timer != nil {
 		b.timer.Stop()
 	}
 	delete(h.armed, pid)
 }
 
-func (h *heartbeats) armLocked(pid kernel.ThreadID, timeout time.Duration) {
+func (h *Heartbeats) armLocked(pid kernel.ThreadID, timeout time.Duration) {
 	h.disarmLocked(pid)
 	b := &heartbeat{timeout: timeout}
 	b.timer = time.AfterFunc(timeout, func() {
-		h.sandbox.FailOffTask(func(k *kernel.Kernel, on causes) (failure.State, bool) {
+		h.sandbox.FailOffTask(func(k *kernel.Kernel, on Causes) (failure.State, bool) {
 			return h.missed(k, on, pid, b)
 		})
 	})
@@ -93,7 +93,7 @@ func (h *heartbeats) armLocked(pid kernel.ThreadID, timeout time.Duration) {
 
 // missed returns the failure that a missed heartbeat is. A program that arms a
 // heartbeat reports on itself, so that it counts as a report.
-func (h *heartbeats) missed(k *kernel.Kernel, on causes, pid kernel.ThreadID, b *heartbeat) (failure.State, bool) {
+func (h *Heartbeats) missed(k *kernel.Kernel, on Causes, pid kernel.ThreadID, b *heartbeat) (failure.State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.armed[pid] != b {

@@ -1,4 +1,4 @@
-package agent
+package detect
 
 import (
 	"google.golang.org/protobuf/proto"
@@ -10,16 +10,16 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// signals sees every fatal signal on the goroutine of the task that is about to
+// Signals sees every fatal signal on the goroutine of the task that is about to
 // die of it, before anything of its exit has begun.
-type signals struct {
-	sandbox detectorSandbox
+type Signals struct {
+	Sandbox Sandbox
 }
 
 // Emit implements eventchannel.Emitter.
-func (s signals) Emit(msg proto.Message) (bool, error) {
+func (s Signals) Emit(msg proto.Message) (bool, error) {
 	if ucs, ok := msg.(*ucspb.UncaughtSignal); ok {
-		s.sandbox.FailOnTask(func(k *kernel.Kernel, on causes) (failure.State, bool) {
+		s.Sandbox.FailOnTask(func(k *kernel.Kernel, on Causes) (failure.State, bool) {
 			return fatalSignal(k, on, ucs)
 		})
 	}
@@ -27,12 +27,12 @@ func (s signals) Emit(msg proto.Message) (bool, error) {
 }
 
 // Close implements eventchannel.Emitter.
-func (signals) Close() error { return nil }
+func (Signals) Close() error { return nil }
 
 // fatalSignal returns the failure that dying of a signal is, if it is one.
 //
 // Preconditions: the caller runs on the goroutine of the task that dies.
-func fatalSignal(k *kernel.Kernel, on causes, ucs *ucspb.UncaughtSignal) (failure.State, bool) {
+func fatalSignal(k *kernel.Kernel, on Causes, ucs *ucspb.UncaughtSignal) (failure.State, bool) {
 	t := k.RootPIDNamespace().TaskWithID(kernel.ThreadID(ucs.Tid))
 	if !on.Signal || t == nil || !isFailure(linux.Signal(ucs.SignalNumber), isFirstProcess(t)) || isExec(t) {
 		return failure.State{}, false

@@ -1,4 +1,4 @@
-package agent
+package detect
 
 import (
 	"gvisor.dev/gvisor/pkg/sentry/arch"
@@ -8,10 +8,10 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// wrapExit returns exit (group false) or exit_group (group true) around next. A
+// WrapExit returns exit (group false) or exit_group (group true) around next. A
 // task whose exit is a failure is handed to park first, whose error the system
 // call returns; on nil the exit goes on.
-func wrapExit(next kernel.SyscallFn, group bool, park func(t *kernel.Task, status int32) error) kernel.SyscallFn {
+func WrapExit(next kernel.SyscallFn, group bool, park func(t *kernel.Task, status int32) error) kernel.SyscallFn {
 	return func(t *kernel.Task, sysno uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
 		status := args[0].Int() & 0xff
 		if status != 0 && endsProcess(group, t) && isFirstProcess(t) {
@@ -28,24 +28,24 @@ func endsProcess(group bool, t *kernel.Task) bool {
 	return group || t.ThreadGroup().Count() == 1
 }
 
-// exitFailure returns the failure that the first process's exit is.
-func exitFailure(t *kernel.Task, status int32) failure.State {
+// Exit returns the failure that the first process's exit is.
+func Exit(t *kernel.Task, status int32) failure.State {
 	program := programOf(t)
 	return failure.State{
-		Kind: failure.Exit, Code: status, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		Kind: failure.Exit, Code: status, PID: int32(ProcessID(t)), TID: int32(ThreadID(t)),
 		Program: program, Key: failure.KeyOfExit(status, program),
 	}
 }
 
-// reportedFailure returns the failure that a program reports.
-func reportedFailure(t *kernel.Task, f abi.Failure) failure.State {
+// Reported returns the failure that a program reports.
+func Reported(t *kernel.Task, f abi.Failure) failure.State {
 	program := programOf(t)
 	key := f.Key
 	if key == 0 {
 		key = failure.KeyOfReport(f.Code, f.Message, program)
 	}
 	return failure.State{
-		Kind: failure.Reported, Code: f.Code, PID: int32(pidOf(t)), TID: int32(tidOf(t)),
+		Kind: failure.Reported, Code: f.Code, PID: int32(ProcessID(t)), TID: int32(ThreadID(t)),
 		FaultIP: uint64(t.Arch().IP()), Key: key,
 		Message: printable(f.Message), Data: f.Data, Program: program,
 	}

@@ -1,4 +1,4 @@
-package agent
+package detect
 
 import (
 	"strings"
@@ -7,14 +7,14 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 )
 
-// pidOf returns t's process in the root PID namespace, which is the
+// ProcessID returns t's process in the root PID namespace, which is the
 // container's.
-func pidOf(t *kernel.Task) kernel.ThreadID {
+func ProcessID(t *kernel.Task) kernel.ThreadID {
 	return t.Kernel().RootPIDNamespace().IDOfThreadGroup(t.ThreadGroup())
 }
 
-// tidOf returns t's thread id in the root PID namespace.
-func tidOf(t *kernel.Task) kernel.ThreadID {
+// ThreadID returns t's thread id in the root PID namespace.
+func ThreadID(t *kernel.Task) kernel.ThreadID {
 	return t.Kernel().RootPIDNamespace().IDOfTask(t)
 }
 
