@@ -8,13 +8,14 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// WrapExit returns exit (group false) or exit_group (group true) around next. A
-// task whose exit is a failure is handed to park first, whose error the system
-// call returns; on nil the exit goes on.
+// WrapExit returns the system call exit (group false) or exit_group (group
+// true) around gVisor's own, next. A task whose exit is a failure is handed to
+// park first; the system call returns park's error, and goes on where it is
+// nil.
 func WrapExit(next kernel.SyscallFn, group bool, park func(t *kernel.Task, status int32) error) kernel.SyscallFn {
 	return func(t *kernel.Task, sysno uintptr, args arch.SyscallArguments) (uintptr, *kernel.SyscallControl, error) {
 		status := args[0].Int() & 0xff
-		if status != 0 && endsProcess(group, t) && isFirstProcess(t) {
+		if status != 0 && endsProcess(group, t.ThreadGroup()) && isFirstProcess(t) {
 			if err := park(t, status); err != nil {
 				return 0, nil, err
 			}
@@ -23,12 +24,12 @@ func WrapExit(next kernel.SyscallFn, group bool, park func(t *kernel.Task, statu
 	}
 }
 
-// endsProcess reports whether an exit of t ends its process.
-func endsProcess(group bool, t *kernel.Task) bool {
-	return group || t.ThreadGroup().Count() == 1
+// endsProcess reports whether an exit of one of tg's tasks ends the process.
+func endsProcess(group bool, tg *kernel.ThreadGroup) bool {
+	return group || tg.Count() == 1
 }
 
-// Exit returns the failure that the first process's exit is.
+// Exit describes the failure of a first process that exits.
 func Exit(t *kernel.Task, status int32) failure.State {
 	program := programOf(t)
 	return failure.State{
@@ -37,7 +38,8 @@ func Exit(t *kernel.Task, status int32) failure.State {
 	}
 }
 
-// Reported returns the failure that a program reports.
+// Reported describes a failure that a program reports. The key is derived where
+// the program gave none.
 func Reported(t *kernel.Task, f abi.Failure) failure.State {
 	program := programOf(t)
 	key := f.Key

@@ -9,11 +9,12 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// minHeartbeat is the shortest timeout that is kept as asked; shorter ones
+// minHeartbeat is the shortest timeout that is kept as asked: a shorter one
 // would make a busy host look like a hang.
 const minHeartbeat = 10 * time.Millisecond
 
-// Heartbeats are the armed heartbeats of a sandbox's processes.
+// Heartbeats are the armed heartbeats of a sandbox's processes. Their timeouts
+// are part of a checkpoint, their clocks aren't.
 type Heartbeats struct {
 	sandbox Sandbox
 
@@ -28,11 +29,12 @@ type heartbeat struct {
 	timer   *time.Timer // nil in a held copy
 }
 
+// NewHeartbeats returns no armed heartbeats. A missed one is a failure of s.
 func NewHeartbeats(s Sandbox) *Heartbeats {
 	return &Heartbeats{sandbox: s, armed: make(map[kernel.ThreadID]*heartbeat)}
 }
 
-// Set rearms a process's heartbeat, or disarms it for 0.
+// Set starts a process's heartbeat anew, or disarms it for 0.
 func (h *Heartbeats) Set(pid kernel.ThreadID, timeout time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -54,8 +56,8 @@ func (h *Heartbeats) Timeouts() map[kernel.ThreadID]time.Duration {
 	return m
 }
 
-// Restore takes over the timeouts of a checkpoint, whose clocks stand still
-// until resume.
+// Restore takes over the timeouts of a checkpoint. Their clocks stand still
+// until Resume.
 func (h *Heartbeats) Restore(timeouts map[kernel.ThreadID]time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -65,11 +67,14 @@ func (h *Heartbeats) Restore(timeouts map[kernel.ThreadID]time.Duration) {
 }
 
 // Resume starts all clocks anew.
+//
+// Preconditions: the program stands still.
 func (h *Heartbeats) Resume() {
-	for pid, timeout := range h.Timeouts() {
-		h.mu.Lock()
+	timeouts := h.Timeouts()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for pid, timeout := range timeouts {
 		h.armLocked(pid, timeout)
-		h.mu.Unlock()
 	}
 }
 
@@ -91,8 +96,9 @@ func (h *Heartbeats) armLocked(pid kernel.ThreadID, timeout time.Duration) {
 	h.armed[pid] = b
 }
 
-// missed returns the failure that a missed heartbeat is. A program that arms a
-// heartbeat reports on itself, so that it counts as a report.
+// missed returns the failure of a process whose heartbeat didn't come, if it is
+// one. A program that arms a heartbeat reports on itself, so a missed heartbeat
+// counts as a report.
 func (h *Heartbeats) missed(k *kernel.Kernel, on Causes, pid kernel.ThreadID, b *heartbeat) (failure.State, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -100,12 +106,12 @@ func (h *Heartbeats) missed(k *kernel.Kernel, on Causes, pid kernel.ThreadID, b 
 		return failure.State{}, false
 	}
 	tg := k.RootPIDNamespace().ThreadGroupWithID(pid)
-	if tg == nil || !on.Report {
-		delete(h.armed, pid)
-		return failure.State{}, false
-	}
-	if k.IsPaused() {
+	switch judge(tg != nil, on.Report, k.IsPaused()) {
+	case wait:
 		h.armLocked(pid, b.timeout)
+		return failure.State{}, false
+	case forget:
+		delete(h.armed, pid)
 		return failure.State{}, false
 	}
 	delete(h.armed, pid)
@@ -114,4 +120,27 @@ func (h *Heartbeats) missed(k *kernel.Kernel, on Causes, pid kernel.ThreadID, b 
 		Kind: failure.Hang, PID: int32(pid), TID: int32(pid),
 		Program: program, Key: failure.KeyOfHang(program),
 	}, true
+}
+
+// verdict is the consequence of a heartbeat that didn't come in time.
+type verdict int
+
+// The verdicts.
+const (
+	hang   verdict = iota // the process hangs
+	wait                  // the process has another timeout's time
+	forget                // nobody is to be missed
+)
+
+// judge decides on a heartbeat that didn't come in time: alive is whether its
+// process is there, wanted whether reports are failures, and paused whether the
+// program stands still, by a pause that an operator asked for.
+func judge(alive, wanted, paused bool) verdict {
+	switch {
+	case !alive || !wanted:
+		return forget
+	case paused:
+		return wait
+	}
+	return hang
 }

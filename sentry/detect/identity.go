@@ -7,13 +7,13 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 )
 
-// ProcessID returns t's process in the root PID namespace, which is the
-// container's.
+// ProcessID returns the id of t's process in the root PID namespace, which is
+// the container's.
 func ProcessID(t *kernel.Task) kernel.ThreadID {
 	return t.Kernel().RootPIDNamespace().IDOfThreadGroup(t.ThreadGroup())
 }
 
-// ThreadID returns t's thread id in the root PID namespace.
+// ThreadID returns t's id in the root PID namespace.
 func ThreadID(t *kernel.Task) kernel.ThreadID {
 	return t.Kernel().RootPIDNamespace().IDOfTask(t)
 }
@@ -24,9 +24,9 @@ func isFirstProcess(t *kernel.Task) bool {
 	return leader.Parent() == nil && leader.Origin != kernel.OriginExec
 }
 
-// isExec reports whether t descends from a process that `exec` started: those
-// come from outside and don't outlive a rollback, so their ends aren't the
-// container's failures.
+// isExec reports whether t descends from a process that `exec` started. Such a
+// process comes from outside and doesn't outlive a recovery, so its end isn't
+// the container's failure.
 func isExec(t *kernel.Task) bool {
 	root := t.ThreadGroup().Leader()
 	for p := root.Parent(); p != nil; p = root.Parent() {
@@ -41,7 +41,8 @@ func programOf(t *kernel.Task) string {
 }
 
 // printable returns b as valid UTF-8 of the same length: a program in trouble
-// is heard even when its message is garbled.
+// is heard even when its message is garbled. Where b isn't valid, every byte
+// beyond ASCII becomes a question mark.
 func printable(b []byte) string {
 	s := string(b)
 	if valid := strings.ToValidUTF8(s, ""); len(valid) == len(s) {

@@ -10,8 +10,9 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// Signals sees every fatal signal on the goroutine of the task that is about to
-// die of it, before anything of its exit has begun.
+// Signals detects fatal signals. It implements eventchannel.Emitter: gVisor
+// emits an event on the goroutine of the task that is about to die of a
+// signal, before anything of its exit has begun.
 type Signals struct {
 	Sandbox Sandbox
 }
@@ -29,9 +30,10 @@ func (s Signals) Emit(msg proto.Message) (bool, error) {
 // Close implements eventchannel.Emitter.
 func (Signals) Close() error { return nil }
 
-// fatalSignal returns the failure that dying of a signal is, if it is one.
+// fatalSignal returns the failure of a task that dies of a signal, if its death
+// is one.
 //
-// Preconditions: the caller runs on the goroutine of the task that dies.
+// Preconditions: the caller runs on that task's goroutine.
 func fatalSignal(k *kernel.Kernel, on Causes, ucs *ucspb.UncaughtSignal) (failure.State, bool) {
 	t := k.RootPIDNamespace().TaskWithID(kernel.ThreadID(ucs.Tid))
 	if !on.Signal || t == nil || !isFailure(linux.Signal(ucs.SignalNumber), isFirstProcess(t)) || isExec(t) {
