@@ -41,7 +41,7 @@ func main() {
 		runGVisor()
 	}
 	if isSupervisor(os.Args) {
-		os.Exit(supervisor.Main(ctx, supervisor.MainOptions{NewBooter: newBooter, GVisorVersion: gvisorVersion()}))
+		os.Exit(supervisor.Main(ctx, newBooter, gvisorVersion()))
 	}
 	os.Exit(cli.Run(ctx, os.Args, cli.Options{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
@@ -56,7 +56,7 @@ func isSupervisor(argv []string) bool {
 	return len(argv) > 1 && argv[1] == supervisor.Command
 }
 
-func newBooter(o supervisor.SpawnOptions) sandbox.Booter {
+func newBooter(o supervisor.Options) sandbox.Booter {
 	runsc.Register()
 	return &runsc.Booter{Network: string(o.Network), Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }

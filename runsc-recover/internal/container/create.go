@@ -21,7 +21,7 @@ type CreateOptions struct {
 	// Supervisor are the options of the container's supervisor. Create sets
 	// directory, bundle and configuration; Network is the default, which an
 	// annotation may overrule.
-	Supervisor supervisor.SpawnOptions
+	Supervisor supervisor.Options
 	// Bundle is the directory that holds config.json; empty for the current one,
 	// or for that of the container that is brought back.
 	Bundle string
@@ -75,11 +75,11 @@ func (r *Root) Create(ctx context.Context, o CreateOptions) (ct *Container, rela
 // and refuses options that don't fit them.
 func settle(o *CreateOptions, pl *place, bundle *oci.Bundle) (err error) {
 	s := &o.Supervisor
-	s.Path = bundle.Path
+	s.Bundle = bundle.Path
 	if s.Network, err = networkOf(bundle.Spec.Annotations, s.Network); err != nil {
 		return err
 	}
-	if s.Policy, err = pl.recoverConfig(bundle, o.Defaults); err != nil {
+	if s.Config, err = pl.recoverConfig(bundle, o.Defaults); err != nil {
 		return err
 	}
 	if err := CheckConsole(bundle.Spec.Process.Terminal, o.Detach, s.ConsoleSocket); err != nil {
@@ -103,7 +103,7 @@ func networkOf(annotations map[string]string, byDefault config.Network) (config.
 
 // spawn starts the supervisor. A terminal without a console socket comes to
 // this process.
-func (r *Root) spawn(ctx context.Context, bundle *oci.Bundle, lock *statedir.Lock, o supervisor.SpawnOptions) (*terminal.Relay, error) {
+func (r *Root) spawn(ctx context.Context, bundle *oci.Bundle, lock *statedir.Lock, o supervisor.Options) (*terminal.Relay, error) {
 	var own *terminal.Socket
 	if bundle.Spec.Process.Terminal && o.ConsoleSocket == "" {
 		var err error

@@ -28,7 +28,8 @@ import (
 	"runsc-recover/runsc-recover/internal/terminal"
 )
 
-// create brings the container to the state created.
+// create brings the container to the state created. Each step is undone by
+// abandon and, for files and mounts, by the creator's cleanup.
 func (s *supervisor) create(ctx context.Context) error {
 	for _, step := range []func(context.Context) error{
 		s.adoptDescriptors,
@@ -48,7 +49,7 @@ func (s *supervisor) create(ctx context.Context) error {
 	} {
 		if err := step(ctx); err != nil {
 			if s.log != nil {
-				s.log.Error("create container", "error", err)
+				s.log.Error("creation failed", "error", err)
 			}
 			return err
 		}
@@ -56,8 +57,8 @@ func (s *supervisor) create(ctx context.Context) error {
 	return nil
 }
 
-// adoptDescriptors takes over what was inherited, which no child of ours may
-// inherit by accident.
+// adoptDescriptors takes over the inherited descriptors, which no child of this
+// process may inherit by accident.
 func (s *supervisor) adoptDescriptors(context.Context) error {
 	unix.CloseOnExec(fdHandshake)
 	unix.CloseOnExec(fdHostNetNS)
@@ -66,7 +67,8 @@ func (s *supervisor) adoptDescriptors(context.Context) error {
 	s.files = make(map[int]*os.File)
 	for i := range s.opts.PreserveFDs {
 		unix.CloseOnExec(fdFirstExtra + i)
-		s.files[3+i] = os.NewFile(uintptr(fdFirstExtra+i), "preserved "+strconv.Itoa(3+i))
+		fd := firstPreserved + i
+		s.files[fd] = os.NewFile(uintptr(fdFirstExtra+i), "preserved "+strconv.Itoa(fd))
 	}
 	if err := terminal.AppendOutput(); err != nil {
 		return err
@@ -76,7 +78,7 @@ func (s *supervisor) adoptDescriptors(context.Context) error {
 }
 
 func (s *supervisor) openLog(context.Context) error {
-	f, err := os.OpenFile(logFile(s.opts), os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
+	f, err := os.OpenFile(s.opts.log(), os.O_CREATE|os.O_WRONLY|os.O_APPEND|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return fmt.Errorf("open log: %w", err)
 	}
@@ -88,10 +90,9 @@ func (s *supervisor) openLog(context.Context) error {
 	return nil
 }
 
-// loadBundle reads the bundle again, since the creator may have been told another,
-// and converts its spec.
+// loadBundle reads the bundle and converts its spec.
 func (s *supervisor) loadBundle(context.Context) (err error) {
-	if s.bundle, err = oci.LoadBundle(s.opts.Path); err != nil {
+	if s.bundle, err = oci.LoadBundle(s.opts.Bundle); err != nil {
 		return err
 	}
 	s.network = netns.Plan(specconv.NetworkNamespaceOf(s.bundle.Spec, s.opts.Rootless))
@@ -102,7 +103,7 @@ func (s *supervisor) loadBundle(context.Context) (err error) {
 	if s.spec, err = specconv.Convert(s.bundle, o); err != nil {
 		return err
 	}
-	s.notes = append(s.notes, s.spec.Warnings...)
+	s.warnings = append(s.warnings, s.spec.Warnings...)
 	return nil
 }
 
@@ -141,7 +142,7 @@ func (s *supervisor) describe(context.Context) error {
 		Owner:       s.opts.Owner,
 		Terminal:    spec.Process.Terminal,
 		Supervisor:  self,
-		Policy:      s.opts.Policy,
+		Policy:      s.opts.Config,
 		Hooks:       spec.Hooks,
 	}
 	if !s.opts.Rootless {
@@ -153,7 +154,7 @@ func (s *supervisor) describe(context.Context) error {
 		}
 	}
 	dirs := s.plan.Dirs()
-	if cgroup.Frozen(dirs) { // it stays as it was found
+	if cgroup.Frozen(dirs) { // and stays so
 		return errdefs.Errorf(errdefs.CodeConfigInvalid, "container's cgroup unexpectedly frozen")
 	}
 	s.base.CgroupPaths = dirs
@@ -194,24 +195,25 @@ func (s *supervisor) writePidFile(context.Context) error {
 	return statedir.WritePidFile(s.opts.PidFile, os.Getpid())
 }
 
-// dropPrivileges gives up, for good, what a container's life doesn't need.
-// Hooks are promised the privileges of whoever creates the container, so one
-// with hooks yet to run keeps them.
+// dropPrivileges gives up, for good, the privileges that a container's life
+// doesn't need. Hooks are promised those of the container's creator, so the
+// supervisor keeps them while there are hooks yet to run.
 func (s *supervisor) dropPrivileges(context.Context) error {
 	if h := s.spec.Container.Hooks; h != nil && len(h.StartContainer)+len(h.Poststart) > 0 {
 		return nil
 	}
-	// The system call for all threads is for programs without C.
+	// A program with C in it can't make the system call for all threads.
 	err := privdrop.Drop(privdrop.Unneeded())
 	if errors.Is(err, syscall.ENOTSUP) {
-		s.log.Warn("keep all capabilities", "error", err)
+		s.log.Warn("capabilities not dropped", "error", err)
 		return nil
 	}
 	return err
 }
 
-// showRoot gives the first thread that namespace, unless the spec has none for
-// the container. Where it can't be had, the log says so.
+// showRoot gives the first thread a mount namespace that shows the container's
+// files, unless the spec has no new mount namespace for the container. Where the
+// namespace can't be had, the log says so.
 func (s *supervisor) showRoot(context.Context) error {
 	own := func(ns specs.LinuxNamespace) bool { return ns.Type == specs.MountNamespace && ns.Path == "" }
 	if !slices.ContainsFunc(s.spec.Container.Linux.Namespaces, own) {
@@ -220,10 +222,10 @@ func (s *supervisor) showRoot(context.Context) error {
 	var err error
 	s.first.Do(func() { err = mountns.EnterRoot(s.bundle.Path, s.bundle.Rootfs, s.spec.Container) })
 	if err != nil {
-		s.log.Warn("show the container's files in the mount namespace of its pid; who looks there sees the host's", "error", err)
+		s.log.Warn("mount namespace of the container's pid shows the host's files", "error", err)
 	}
 	return nil
 }
 
 // warn notes a warning for the container's creator.
-func (s *supervisor) warn(text string) { s.notes = append(s.notes, text) }
+func (s *supervisor) warn(text string) { s.warnings = append(s.warnings, text) }

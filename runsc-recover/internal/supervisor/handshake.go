@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
@@ -14,28 +13,27 @@ import (
 	"runsc-recover/oci/statedir"
 )
 
-// Command is the hidden command under which this binary re-executes itself as
-// a supervisor. Its only argument is the container's id, for people who look
-// at ps.
-const Command = "supervise"
+// maxMessage bounds a message of the handshake, in bytes.
+const maxMessage = 1 << 20
 
-// SpawnOptions are what a supervisor is told.
+// Options are the creator's wishes, of which it tells the supervisor.
 //
 //	creator                               supervisor
-//	   | ------- SpawnOptions --------------> |  fork, setsid; JSON
+//	   | ----------- Options ---------------> |  fork, setsid; JSON
 //	   |                                      |  cgroup, terminal, store, hooks, sandbox
-//	   | <------ created, or an error ------- |  JSON; then both close
+//	   | <---------- created ---------------- |  JSON; then both close
 //
 // Either side finds out by end of file that the other died.
-type SpawnOptions struct {
-	ID   string       `json:"id"`
-	Dir  statedir.Dir `json:"dir"`    // exists
-	Path string       `json:"bundle"` // absolute
-	// Owner is who creates the container, by name. Spawn sets it: in a user
-	// namespace of its own the supervisor would say root.
+type Options struct {
+	ID     string        `json:"id"`
+	Dir    statedir.Dir  `json:"dir"`    // exists
+	Bundle string        `json:"bundle"` // absolute
+	Config config.Config `json:"config"`
+	// Network is the network stack that is asked for; Spawn settles it.
+	Network config.Network `json:"network"`
+	// Owner is the name of the user who creates the container. Spawn sets it: in a
+	// user namespace of its own the supervisor would find root.
 	Owner string `json:"owner"`
-	// Policy is what annotations and flags add up to.
-	Policy config.Config `json:"policy"`
 	// PidFile is written when the container is created; empty for none.
 	PidFile string `json:"pid_file"`
 	// ConsoleSocket is where the terminal's master goes. It is required when
@@ -45,76 +43,47 @@ type SpawnOptions struct {
 	// restored from at start; empty to run it from its beginning.
 	ImagePath string `json:"image_path"`
 	// FromStore makes the program go on from the store's checkpoint FromSeq, 0
-	// for where it was last.
+	// for the last that it went on from.
 	FromStore bool           `json:"from_store,omitempty"`
 	FromSeq   checkpoint.Seq `json:"from_seq,omitempty"`
-	// PreserveFDs is how many descriptors from 3 on the program inherits.
+	// PreserveFDs is the number of descriptors from 3 on that the program
+	// inherits.
 	PreserveFDs int `json:"preserve_fds"`
 	// Notify gives the program a socket to say that it is ready.
-	Notify        bool           `json:"notify"`
-	SystemdCgroup bool           `json:"systemd_cgroup"`
-	Rootless      bool           `json:"rootless"`
-	Network       config.Network `json:"network"`
-	Debug         bool           `json:"debug"`
+	Notify        bool `json:"notify"`
+	SystemdCgroup bool `json:"systemd_cgroup"`
+	Rootless      bool `json:"rootless"`
+	Debug         bool `json:"debug"`
 	// LogFile is the supervisor's log; empty for the one in the state directory.
 	LogFile   string `json:"log_file"`
 	LogFormat string `json:"log_format"` // text or json
 }
 
+// log is the path of the supervisor's log.
+func (o Options) log() string {
+	if o.LogFile != "" {
+		return o.LogFile
+	}
+	return o.Dir.LogFile()
+}
+
 // created is the supervisor's side of the handshake.
 type created struct {
 	Pid int `json:"pid"`
-	// Warnings say what of the container can't be had, or not be rolled back.
+	// Warnings name parts of the container that can't be had, or not be rolled
+	// back.
 	Warnings []string       `json:"warnings,omitempty"`
-	Error    *errdefs.Error `json:"error,omitempty"`
+	Error    *errdefs.Error `json:"error,omitempty"` // nil for a container that was created
 }
 
-// readMessage decodes one JSON value, ended by a newline.
-func readMessage(r io.Reader, v any) error {
-	var b []byte
-	chunk := make([]byte, 4096)
-	for !bytes.HasSuffix(b, []byte("\n")) {
-		n, err := r.Read(chunk)
-		b = append(b, chunk[:n]...)
-		if len(b) > maxHandshake {
-			return fmt.Errorf("message exceeds %d bytes", maxHandshake)
-		}
-		if err != nil && !bytes.HasSuffix(b, []byte("\n")) {
-			return err
-		}
-	}
-	return json.Unmarshal(b, v)
-}
-
-func logFile(opts SpawnOptions) string {
-	if opts.LogFile != "" {
-		return opts.LogFile
-	}
-	return opts.Dir.LogFile()
-}
-
-func sendReply(handshake *os.File, r created) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("encode handshake: %w", err)
-	}
-	if _, err := handshake.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("answer creator: %w", err)
-	}
-	return nil
-}
-
-func shakeHands(conn *os.File, opts SpawnOptions) (reply created, err error) {
-	b, err := json.Marshal(opts)
-	if err != nil {
-		return reply, fmt.Errorf("encode supervisor's options: %w", err)
-	}
-	if _, err := conn.Write(append(b, '\n')); err != nil {
+// shakeHands is the creator's side of the handshake.
+func shakeHands(conn io.ReadWriter, opts Options) (reply created, err error) {
+	if err := sendMessage(conn, opts); err != nil {
 		return reply, fmt.Errorf("send supervisor's options: %w", err)
 	}
 	if err := readMessage(conn, &reply); err != nil {
 		if errors.Is(err, io.EOF) {
-			return reply, fmt.Errorf("supervisor died while it created the container; see %s", logFile(opts))
+			return reply, fmt.Errorf("supervisor died while it created the container; see %s", opts.log())
 		}
 		return reply, fmt.Errorf("wait for supervisor: %w", err)
 	}
@@ -122,4 +91,32 @@ func shakeHands(conn *os.File, opts SpawnOptions) (reply created, err error) {
 		return reply, reply.Error
 	}
 	return reply, nil
+}
+
+// sendMessage encodes one JSON value, ended by a newline.
+func sendMessage(w io.Writer, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode message: %w", err)
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// readMessage decodes one JSON value, ended by a newline. It returns io.EOF when
+// the other side died before that.
+func readMessage(r io.Reader, v any) error {
+	var b []byte
+	chunk := make([]byte, 4096)
+	for !bytes.HasSuffix(b, []byte("\n")) {
+		n, err := r.Read(chunk)
+		b = append(b, chunk[:n]...)
+		if len(b) > maxMessage {
+			return fmt.Errorf("message exceeds %d bytes", maxMessage)
+		}
+		if err != nil && !bytes.HasSuffix(b, []byte("\n")) {
+			return err
+		}
+	}
+	return json.Unmarshal(b, v)
 }

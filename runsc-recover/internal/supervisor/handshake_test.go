@@ -3,6 +3,7 @@ package supervisor
 import (
 	"errors"
 	"io"
+	"reflect"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -18,9 +19,25 @@ func TestReadMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect.Equal(t, "pid", got.Pid, 7)
-	expect.Equal(t, "death of the other side", errors.Is(readMessage(strings.NewReader(""), &got), io.EOF), true)
-	expect.Equal(t, "death in the middle", errors.Is(readMessage(strings.NewReader("{\"pid\""), &got), io.EOF), true)
-	if err := readMessage(io.LimitReader(zeros{}, 2*maxHandshake), &got); err == nil || errors.Is(err, io.EOF) {
+	for name, c := range map[string]struct {
+		in  string
+		eof bool // the other side died
+	}{
+		"nothing":           {"", true},
+		"half":              {"{\"pid\"", true},
+		"without its end":   {"{\"pid\":7}", true},
+		"an empty line":     {"\n", false},
+		"no JSON":           {"pid 7\n", false},
+		"another type":      {"{\"pid\":\"7\"}\n", false},
+		"more than one":     {"{}\n{}\n", false},
+		"a number too long": {"{\"pid\":99999999999999999999}\n", false},
+	} {
+		err := readMessage(strings.NewReader(c.in), &got)
+		if err == nil || errors.Is(err, io.EOF) != c.eof {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := readMessage(io.LimitReader(zeros{}, 2*maxMessage), &got); err == nil || errors.Is(err, io.EOF) {
 		t.Errorf("a message without end: %v", err)
 	}
 }
@@ -29,32 +46,40 @@ type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
 
-// shake runs both sides of a handshake.
-func shake(t *testing.T, reply *created) (created, error) {
+// shake runs both sides of a handshake, and returns the options as they arrived.
+// Without a reply the supervisor dies.
+func shake(t *testing.T, opts Options, reply *created) (arrived Options, got created, err error) {
 	t.Helper()
 	ours, theirs, err := socketPair()
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ours.Close()
+	done := make(chan error, 1)
 	go func() {
 		defer theirs.Close()
-		var opts SpawnOptions
-		if readMessage(theirs, &opts) == nil && reply != nil {
-			sendReply(theirs, *reply)
+		err := readMessage(theirs, &arrived)
+		if err == nil && reply != nil {
+			err = sendMessage(theirs, *reply)
 		}
+		done <- err
 	}()
-	return shakeHands(ours, SpawnOptions{ID: "c", Dir: "/run/c", Policy: config.Config{Retain: 3}})
+	got, err = shakeHands(ours, opts)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	return arrived, got, err
 }
 
 func TestHandshake(t *testing.T) {
-	reply, err := shake(t, &created{Pid: 9, Warnings: []string{"beware"}})
-	expect.Equal(t, "pid", reply.Pid, 9)
-	expect.Equal(t, "warnings", strings.Join(reply.Warnings, ";"), "beware")
+	opts := Options{ID: "c", Dir: "/run/c", Config: config.Config{Retain: 3, Store: "/s"}, Network: config.NetworkNone, FromSeq: 7, Rootless: true}
+	arrived, reply, err := shake(t, opts, &created{Pid: 9, Warnings: []string{"beware"}})
 	expect.Equal(t, "error", err, nil)
-	_, err = shake(t, &created{Error: errdefs.Errorf(errdefs.CodeHook, "hook said no")})
+	expect.Equal(t, "options", arrived, opts)
+	expect.Equal(t, "reply", reflect.DeepEqual(reply, created{Pid: 9, Warnings: []string{"beware"}}), true)
+	_, _, err = shake(t, opts, &created{Error: errdefs.Errorf(errdefs.CodeHook, "hook said no")})
 	expect.Equal(t, "code", errdefs.CodeOf(err), errdefs.CodeHook)
-	_, err = shake(t, nil)
+	_, _, err = shake(t, opts, nil)
 	if err == nil || !strings.Contains(err.Error(), "/run/c/supervisor.log") {
 		t.Errorf("death must name the log: %v", err)
 	}

@@ -8,12 +8,12 @@ import (
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
-// Hooks run once for the container, not once for a sandbox, and in the
-// network namespace that the creator was called in.
-
+// inRuntimeNamespace runs hooks in the network namespace of the container's
+// creator, with the original rank for the OOM killer. Hooks run once for the
+// container, not once for a sandbox.
 func (s *supervisor) inRuntimeNamespace(f func() error) error {
 	return netns.OnOwnThread(func() (err error) {
-		if s.network != (netns.Plan{}) { // else it is ours too
+		if s.network != (netns.Plan{}) { // else the creator's is this process's too
 			err = netns.Set(s.hostNS)
 		}
 		if err == nil {
@@ -23,6 +23,7 @@ func (s *supervisor) inRuntimeNamespace(f func() error) error {
 	})
 }
 
+// runCreateHooks runs the hooks that come before the container is created.
 func (s *supervisor) runCreateHooks(ctx context.Context) error {
 	h := s.spec.Container.Hooks
 	if h == nil {
@@ -45,7 +46,7 @@ func (s *supervisor) runCreateHooks(ctx context.Context) error {
 	})
 }
 
-// runStartHooks runs what must succeed before the program starts.
+// runStartHooks runs the hooks that must succeed before the program starts.
 func (s *supervisor) runStartHooks(ctx context.Context) error {
 	h := s.spec.Container.Hooks
 	if h == nil || len(h.StartContainer) == 0 {
@@ -56,7 +57,7 @@ func (s *supervisor) runStartHooks(ctx context.Context) error {
 	})
 }
 
-// runPoststartHooks runs what may fail without harm.
+// runPoststartHooks runs the hooks that may fail without harm.
 func (s *supervisor) runPoststartHooks(ctx context.Context) {
 	h := s.spec.Container.Hooks
 	if h == nil || len(h.Poststart) == 0 {
@@ -66,6 +67,6 @@ func (s *supervisor) runPoststartHooks(ctx context.Context) {
 		return oci.RunAllHooks(ctx, "poststart", h.Poststart, s.base.Spec(statedir.StatusRunning))
 	})
 	if err != nil {
-		s.log.Warn("poststart hooks", "error", err)
+		s.log.Warn("poststart hooks failed", "error", err)
 	}
 }

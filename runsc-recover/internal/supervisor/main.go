@@ -9,7 +9,6 @@ import (
 	"runtime/debug"
 	"sync/atomic"
 
-	"runsc-recover/checkpoint"
 	"runsc-recover/oci"
 	"runsc-recover/oci/specconv"
 	"runsc-recover/oci/statedir"
@@ -23,16 +22,12 @@ import (
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
-// gcPercent is how much garbage the supervisor has beside what it needs: there
-// is one for each container, and it allocates little.
+// gcPercent is the garbage that the supervisor may have beside its live memory:
+// there is one supervisor for each container, and it allocates little.
 const gcPercent = 40
 
-// MainOptions is what the supervise command is wired with.
-type MainOptions struct {
-	// NewBooter returns the sandbox layer for the container's options.
-	NewBooter     func(SpawnOptions) sandbox.Booter
-	GVisorVersion string
-}
+// NewBooter returns the driver that boots a container's sandboxes.
+type NewBooter func(Options) sandbox.Booter
 
 // Main is the supervisor: it makes the container that its creator describes,
 // owns it to its end and returns its exit status, with which the process has
@@ -40,32 +35,29 @@ type MainOptions struct {
 //
 // Preconditions: the caller's goroutine is locked to the process's first
 // thread.
-func Main(ctx context.Context, opts MainOptions) int {
-	first := osthread.NewServed()
+func Main(ctx context.Context, newBooter NewBooter, gvisorVersion string) int {
+	s := supervisor{newBooter: newBooter, gvisorVersion: gvisorVersion, first: osthread.NewServed()}
 	done := make(chan struct{})
 	var status int
 	go func() {
 		defer close(done)
-		status = own(ctx, opts, first)
+		status = s.run(ctx)
 	}()
-	first.Serve(done)
+	s.first.Serve(done)
 	return status
 }
 
-// own is Main, beside the first thread.
-func own(ctx context.Context, opts MainOptions, first *osthread.Thread) int {
+// run is Main, beside the first thread.
+func (s *supervisor) run(ctx context.Context) int {
 	debug.SetGCPercent(gcPercent)
 	handshake := os.NewFile(fdHandshake, "handshake")
 	lock := os.NewFile(fdLock, "lock")
-	var s supervisor
 	if err := readMessage(handshake, &s.opts); err != nil {
 		return 1
 	}
-	s.main, s.first = opts, first
 	err := s.create(ctx)
-	reply := created{Pid: os.Getpid(), Warnings: s.notes, Error: api.Classify(err)}
-	err = errors.Join(err, sendReply(handshake, reply))
-	if err != nil {
+	reply := created{Pid: os.Getpid(), Warnings: s.warnings, Error: api.Classify(err)}
+	if err := errors.Join(err, sendMessage(handshake, reply)); err != nil {
 		// Nobody knows of the container: it must not be.
 		s.abandon(ctx, err)
 		return 1
@@ -73,33 +65,40 @@ func own(ctx context.Context, opts MainOptions, first *osthread.Thread) int {
 	handshake.Close()
 	lock.Close()
 	if err := programtext.Unmap(); err != nil {
-		s.log.Warn("unmap what is no longer needed", "error", err)
+		s.log.Warn("program text not unmapped", "error", err)
 	}
 	return s.serve(ctx)
 }
 
-// supervisor is the process's own state; the container's is the engine's.
+// supervisor is the process's own state; the container's is the engine's. Fields
+// are set by the steps of the creation, in their order, and immutable afterwards,
+// but for those that say otherwise.
 type supervisor struct {
-	opts    SpawnOptions
-	main    MainOptions
-	log     *slog.Logger
-	hostNS  *os.File
-	files   map[int]*os.File // preserved descriptors by the program's number
-	bundle  *oci.Bundle
-	network netns.Plan
-	claims  netns.Claims
-	before  netns.Snapshot // of the namespace, before a sandbox took it
-	notes   []string       // warnings for the creator
-	spec    specconv.Result
-	plan    cgroup.Plan
-	cgroup  *cgroup.Cgroup // nil when it has none
-	base    statedir.State // as first written; immutable
-	store   checkpoint.Store
-	engine  *engine.Engine
-	server  *http.Server
+	newBooter     NewBooter
+	gvisorVersion string
+	first         *osthread.Thread // the process's first
+
+	opts     Options // but Network, which settleNetwork may change
+	log      *slog.Logger
+	hostNS   *os.File         // the creator's network namespace
+	files    map[int]*os.File // preserved descriptors by the program's number
+	shield   *oomscore.Shield
+	bundle   *oci.Bundle
+	spec     specconv.Result
+	network  netns.Plan
+	claims   netns.Claims
+	plan     cgroup.Plan
+	cgroup   *cgroup.Cgroup // nil when the container has none
+	base     statedir.State // as first written
+	engine   *engine.Engine
+	server   *http.Server
+	warnings []string // for the creator
+
+	// before is the configuration of the network namespace before a sandbox took
+	// it. The engine's calls set and read it, one after the other.
+	before netns.Snapshot
+	// thread boots sandboxes; a boot that hangs makes the next one get another.
 	thread  atomic.Pointer[osthread.Thread]
-	first   *osthread.Thread // the process's first
-	shield  *oomscore.Shield
-	booting atomic.Int32
+	booting atomic.Int32 // boots under way
 	latest  atomic.Pointer[engine.Snapshot]
 }

@@ -42,7 +42,8 @@ func (s *supervisor) settleNetwork(context.Context) error {
 	return nil
 }
 
-// beforeStart runs right before the program does.
+// beforeStart runs the hooks, and notes the network's configuration before the
+// program's sandbox takes it. The engine calls it right before the program runs.
 func (s *supervisor) beforeStart(ctx context.Context) error {
 	if err := s.runStartHooks(ctx); err != nil {
 		return err
@@ -57,7 +58,8 @@ func (s *supervisor) beforeStart(ctx context.Context) error {
 	return s.before.Save(s.opts.Dir)
 }
 
-// leaveNetwork gives a namespace that outlives the container back as it was.
+// leaveNetwork configures a namespace that outlives the container as it was
+// before.
 //
 // Preconditions: the container has no sandbox any more.
 func (s *supervisor) leaveNetwork() {
@@ -69,7 +71,7 @@ func (s *supervisor) leaveNetwork() {
 		err = os.Remove(s.opts.Dir.NetworkFile())
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		s.log.Warn("put network configuration back", "error", err)
+		s.log.Warn("network configuration not put back", "error", err)
 	}
 }
 

@@ -8,6 +8,10 @@ import (
 	"runsc-recover/runsc-recover/internal/host/reaper"
 )
 
+// answerGrace is the time for answers to commands that wait for the container's
+// end, before the supervisor exits.
+const answerGrace = time.Second
+
 // serve owns the created container to its end.
 func (s *supervisor) serve(ctx context.Context) int {
 	helpers, stop := context.WithCancel(ctx)
@@ -21,13 +25,15 @@ func (s *supervisor) serve(ctx context.Context) int {
 	return exit.Status
 }
 
-// keepsStatus reports whether somebody else waits for a child.
+// keepsStatus reports whether a child's status is waited for elsewhere than in the
+// reaper: by its sandbox, or by a boot under way, whose children have no names yet.
 func (s *supervisor) keepsStatus(pid int) bool {
 	snap := s.latest.Load()
 	return s.booting.Load() > 0 || snap != nil && snap.Owns(pid)
 }
 
-// closeServer lets those who waited for the end hear of it.
+// closeServer ends the server, once commands that wait for the container's end are
+// answered.
 func (s *supervisor) closeServer() {
 	ctx, cancel := context.WithTimeout(context.Background(), answerGrace)
 	defer cancel()
@@ -36,11 +42,11 @@ func (s *supervisor) closeServer() {
 	}
 }
 
-// abandon ends a container that could not be created. What is on the disk is
-// the creator's to clean up.
+// abandon ends a container that could not be created. Its files and mounts are the
+// creator's to clean up.
 func (s *supervisor) abandon(ctx context.Context, why error) {
 	if s.log != nil {
-		s.log.Error("abandon container", "error", why)
+		s.log.Error("container abandoned", "error", why)
 	}
 	if s.engine == nil {
 		return
@@ -53,16 +59,13 @@ func (s *supervisor) abandon(ctx context.Context, why error) {
 	}
 }
 
-// answerGrace is how long those who wait for the container's end have to be
-// told before the supervisor exits.
-const answerGrace = time.Second
-
+// saveState writes state.json. It is called from the engine's loop.
 func (s *supervisor) saveState(snap engine.Snapshot) {
 	s.latest.Store(&snap)
 	state := s.base
 	state.Status, state.Generations, state.Exit = snap.Status, snap.Generations, snap.Exit
 	state.Standby, state.CheckpointError = snap.Standby, snap.CheckpointError
 	if err := state.Save(s.opts.Dir); err != nil {
-		s.log.Error("save state", "error", err)
+		s.log.Error("state not saved", "error", err)
 	}
 }

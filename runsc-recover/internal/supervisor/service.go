@@ -12,11 +12,10 @@ import (
 	"runsc-recover/runsc-recover/internal/host/cgroup"
 )
 
-// Service is what commands ask of a container's supervisor: of the engine, and
-// of the container's cgroup.
+// Service serves commands, from the engine and from the container's cgroup.
 type Service struct {
 	*engine.Engine
-	cgroup *cgroup.Cgroup // nil for none
+	cgroup *cgroup.Cgroup // nil when the container has none
 }
 
 var _ api.Service = (*Service)(nil)

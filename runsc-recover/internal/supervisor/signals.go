@@ -4,16 +4,15 @@ import (
 	"context"
 	"os"
 	"os/signal"
-	"slices"
 
 	"golang.org/x/sys/unix"
 
 	"runsc-recover/runsc-recover/internal/api"
 )
 
-// forwarded are the signals that somebody may send to the supervisor because
-// its pid is the container's. SIGPIPE is caught too, and dropped: ignoring it
-// would be inherited by sandboxes.
+// forwarded are the signals that may be sent to the supervisor because its pid is
+// the container's. SIGPIPE is caught too, and dropped: sandboxes would inherit
+// that it is ignored.
 func forwarded() []os.Signal {
 	return []os.Signal{
 		unix.SIGHUP, unix.SIGINT, unix.SIGQUIT, unix.SIGTERM, unix.SIGUSR1,
@@ -21,10 +20,33 @@ func forwarded() []os.Signal {
 	}
 }
 
-// fromTerminal reports whether the terminal sends the signal, to its
-// foreground processes rather than to the first one.
-func fromTerminal(s os.Signal) bool {
-	return slices.Contains([]os.Signal{unix.SIGINT, unix.SIGQUIT, unix.SIGTSTP, unix.SIGWINCH}, s)
+// receiver is the part of the container that a signal is for.
+type receiver int
+
+const (
+	toFirst      receiver = iota // the first process
+	toForeground                 // the terminal's foreground processes
+	toNobody
+)
+
+// receiverOf decides for whom a signal to the supervisor is. A terminal sends
+// some to its foreground processes rather than to the first one; without a
+// terminal, two of those mean the supervisor alone.
+func receiverOf(sig os.Signal, terminal bool) receiver {
+	switch sig {
+	case unix.SIGPIPE:
+		return toNobody
+	case unix.SIGINT, unix.SIGQUIT:
+		if terminal {
+			return toForeground
+		}
+	case unix.SIGTSTP, unix.SIGWINCH:
+		if terminal {
+			return toForeground
+		}
+		return toNobody
+	}
+	return toFirst
 }
 
 // forwardSignals passes signals sent to the supervisor on to the program, in
@@ -38,23 +60,19 @@ func (s *supervisor) forwardSignals(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case sig := <-ch:
-			if sig == unix.SIGPIPE {
-				continue
-			}
-			if err := s.forward(ctx, sig); err != nil {
-				s.log.Warn("forward signal", "signal", sig, "error", err)
+			if err := s.forward(ctx, sig.(unix.Signal)); err != nil {
+				s.log.Warn("signal not forwarded", "signal", sig, "error", err)
 			}
 		}
 	}
 }
 
-func (s *supervisor) forward(ctx context.Context, sig os.Signal) error {
-	n := int(sig.(unix.Signal))
-	switch {
-	case s.base.Terminal && fromTerminal(sig):
-		return s.engine.SignalForeground(ctx, n)
-	case fromTerminal(sig) && (sig == unix.SIGWINCH || sig == unix.SIGTSTP):
-		return nil // without a terminal they mean this process alone
+func (s *supervisor) forward(ctx context.Context, sig unix.Signal) error {
+	switch receiverOf(sig, s.base.Terminal) {
+	case toForeground:
+		return s.engine.SignalForeground(ctx, int(sig))
+	case toFirst:
+		return s.engine.Signal(ctx, api.SignalRequest{Signal: int(sig)})
 	}
-	return s.engine.Signal(ctx, api.SignalRequest{Signal: n})
+	return nil
 }

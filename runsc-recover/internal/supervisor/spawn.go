@@ -19,6 +19,11 @@ import (
 	"runsc-recover/runsc-recover/internal/host/netns"
 )
 
+// Command is the hidden command under which this binary re-executes itself as
+// a supervisor. Its only argument is the container's id, for people who look
+// at ps.
+const Command = "supervise"
+
 // Descriptors that a supervisor inherits beside its stdio. Those of
 // --preserve-fds follow, in their order.
 const (
@@ -31,21 +36,22 @@ const (
 	fdFirstExtra = 6
 )
 
-const (
-	// createTime bounds a creation as a whole; hooks have their own limits.
-	createTime = 5 * time.Minute
-	// maxHandshake bounds a message of the handshake.
-	maxHandshake = 1 << 20
-)
+// firstPreserved is the first descriptor of --preserve-fds, in the creator and in
+// the program.
+const firstPreserved = 3
+
+// createTime bounds a creation as a whole; hooks have their own limits.
+const createTime = 5 * time.Minute
 
 // Spawn starts the container's supervisor and returns once the container is
-// created. The warnings are for whoever asked for it. It inherits the caller's stdio, which becomes the
-// container's, and is the caller's child: when the caller exits it goes to the
-// nearest subreaper. After an error there is no supervisor; what it left in
-// the state directory is for Cleanup.
+// created, with the warnings for the user who asked for it. The supervisor inherits
+// the caller's stdio, which becomes the container's, and is the caller's child:
+// when the caller exits it goes to the nearest subreaper. After an error there is
+// no supervisor; the files that it left in the state directory are for package
+// cleanup.
 //
 // Preconditions: the caller holds lock, the container's.
-func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts SpawnOptions) (warnings []string, err error) {
+func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts Options) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, createTime)
 	defer cancel()
 	if opts.Rootless {
@@ -71,7 +77,7 @@ func Spawn(ctx context.Context, spec *specs.Spec, lock *statedir.Lock, opts Spaw
 	defer stop()
 	reply, err := shakeHands(ours, opts)
 	if err != nil {
-		// It ends by itself, but not necessarily soon.
+		// The supervisor ends by itself, but not necessarily soon.
 		cmd.Process.Kill()
 		cmd.Wait()
 		return nil, errors.Join(err, ctx.Err())
@@ -98,7 +104,7 @@ func socketPair() (ours, theirs *os.File, err error) {
 
 // startSupervisor forks in the container's network namespace, so that the new
 // process is in it as a whole.
-func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lock *statedir.Lock) (*exec.Cmd, error) {
+func startSupervisor(spec *specs.Spec, opts Options, handshake *os.File, lock *statedir.Lock) (*exec.Cmd, error) {
 	hostNS, err := os.Open(netns.Current)
 	if err != nil {
 		return nil, fmt.Errorf("open own network namespace: %w", err)
@@ -110,9 +116,10 @@ func startSupervisor(spec *specs.Spec, opts SpawnOptions, handshake *os.File, lo
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.ExtraFiles = []*os.File{handshake, hostNS, lock.File()}
 	for i := range opts.PreserveFDs {
-		f := os.NewFile(uintptr(3+i), "preserved "+strconv.Itoa(3+i))
+		fd := firstPreserved + i
+		f := os.NewFile(uintptr(fd), "preserved "+strconv.Itoa(fd))
 		if f == nil {
-			return nil, fmt.Errorf("preserve descriptor %d: %w", 3+i, os.ErrInvalid)
+			return nil, fmt.Errorf("preserve descriptor %d: %w", fd, os.ErrInvalid)
 		}
 		cmd.ExtraFiles = append(cmd.ExtraFiles, f)
 	}

@@ -23,9 +23,9 @@ import (
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
+// makeEngine makes the engine and boots the first sandbox.
 func (s *supervisor) makeEngine(ctx context.Context) error {
 	s.thread.Store(osthread.New())
-	s.store = s.newStore()
 	s.engine = engine.New(s.engineOptions())
 	return s.engine.Create(ctx)
 }
@@ -33,14 +33,14 @@ func (s *supervisor) makeEngine(ctx context.Context) error {
 func (s *supervisor) engineOptions() engine.Options {
 	o := engine.Options{
 		Identity: checkpoint.Manifest{
-			GVisorVersion: s.main.GVisorVersion,
+			GVisorVersion: s.gvisorVersion,
 			Arch:          runtime.GOARCH,
 			ContainerID:   s.opts.ID,
 			SpecDigest:    digestOf(s.spec.Container),
 		},
-		Config: s.opts.Policy,
-		Store:  s.store,
-		Boot:   s.boot(s.main.NewBooter(s.opts)),
+		Config: s.opts.Config,
+		Store:  s.newStore(),
+		Boot:   s.boot(s.newBooter(s.opts)),
 		Template: sandbox.BootOptions{
 			Containers: []sandbox.ContainerOptions{{
 				Name:      s.opts.ID,
@@ -77,12 +77,12 @@ func (s *supervisor) engineOptions() engine.Options {
 }
 
 func (s *supervisor) newStore() checkpoint.Store {
-	opts := store.Options{GVisorVersion: s.main.GVisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
-		Limit: s.opts.Policy.StoreLimit, Compare: s.opts.Policy.Verify}
-	if s.opts.Policy.Durability != config.DurabilityDisk {
+	opts := store.Options{GVisorVersion: s.gvisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
+		Limit: s.opts.Config.StoreLimit, Compare: s.opts.Config.Verify}
+	if s.opts.Config.Durability != config.DurabilityDisk {
 		return store.NewMemory(opts)
 	}
-	dir := statedir.StorePath(s.opts.Dir, s.opts.Policy)
+	dir := statedir.StorePath(s.opts.Dir, s.opts.Config)
 	return reopen.New(func() (checkpoint.Store, error) { return store.OpenDisk(dir, opts) })
 }
 
@@ -93,6 +93,7 @@ func generationID(dir statedir.Dir, n int) string {
 	return fmt.Sprintf("rr-%s-%d", hex.EncodeToString(sum[:8]), n)
 }
 
+// digestOf identifies the spec that a checkpoint's program ran with.
 func digestOf(spec *specs.Spec) string {
 	b, err := json.Marshal(spec)
 	if err != nil {
