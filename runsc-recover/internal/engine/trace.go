@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"runsc-recover/checkpoint/trace"
 	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 )
 
@@ -13,8 +14,8 @@ func (e *Engine) trace(at time.Time, ev lifecycle.Event, actions []lifecycle.Act
 	if !e.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	e.log.Debug(lifecycle.MessageEvent, "at", at.Format(time.RFC3339Nano), "event", lifecycle.Traced{Value: ev})
+	e.log.Debug(trace.Event, "at", at.Format(time.RFC3339Nano), trace.Event, trace.Object{Value: ev})
 	for _, a := range actions {
-		e.log.Debug(lifecycle.MessageAction, "action", lifecycle.Traced{Value: a})
+		e.log.Debug(trace.Action, trace.Action, trace.Object{Value: a})
 	}
 }

@@ -4,12 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/trace"
 	"runsc-recover/test/expect"
 )
 
@@ -108,51 +108,11 @@ func fieldOf(key, value string) any {
 	return value
 }
 
-// show writes an action's fields that say something, in the order of their names.
+// show writes an action's fields that say something.
 func show(t *testing.T, a Action) shown {
-	b, err := json.Marshal(Traced{a})
+	b, err := json.Marshal(trace.Object{Value: a})
 	if err != nil {
 		t.Fatal(err)
 	}
-	var object map[string]any
-	if err := json.Unmarshal(b, &object); err != nil {
-		t.Fatal(err)
-	}
-	out := fmt.Sprint(object["type"])
-	delete(object, "type")
-	return shown(strings.ReplaceAll(out+strings.Join(flatten("", object), ""), "\n", "; "))
-}
-
-func flatten(prefix string, object map[string]any) (out []string) {
-	for _, key := range slices.Sorted(maps.Keys(object)) {
-		switch v := object[key].(type) {
-		case map[string]any:
-			if text, ok := v["text"]; ok && key == "err" {
-				out = append(out, fmt.Sprintf(" %serr=%q", prefix, text))
-				continue
-			}
-			out = append(out, flatten(prefix+key+".", v)...)
-		case float64:
-			if strings.HasSuffix(key, "_ns") {
-				out = append(out, fmt.Sprintf(" %s%s=%v", prefix, strings.TrimSuffix(key, "_ns"), time.Duration(v)))
-			} else if v != 0 {
-				out = append(out, fmt.Sprintf(" %s%s=%.0f", prefix, key, v))
-			}
-		case string:
-			if at, err := time.Parse(time.RFC3339Nano, v); err == nil {
-				if at.Year() > 1 {
-					out = append(out, fmt.Sprintf(" %s%s=+%v", prefix, key, at.Sub(beginning)))
-				}
-			} else if v != "" {
-				out = append(out, fmt.Sprintf(" %s%s=%q", prefix, key, v))
-			}
-		case bool:
-			if v {
-				out = append(out, fmt.Sprintf(" %s%s", prefix, key))
-			}
-		case []any:
-			out = append(out, fmt.Sprintf(" %s%s=%v", prefix, key, v))
-		}
-	}
-	return out
+	return shown(trace.Line(b, beginning))
 }
