@@ -27,8 +27,7 @@ func ReadLimitHits(dirs []string) LimitHits {
 	return h
 }
 
-// Populated is how many processes there are in a cgroup, by its host
-// directories.
+// Populated returns the number of processes in a cgroup, by its host directories.
 func Populated(dirs []string) (n int) {
 	for _, d := range dirs {
 		b, err := os.ReadFile(filepath.Join(d, "cgroup.procs"))
@@ -39,7 +38,7 @@ func Populated(dirs []string) (n int) {
 	return n
 }
 
-// Frozen reports whether a cgroup stops whatever joins it, by its host
+// Frozen reports whether a cgroup stops the processes that join it, by its host
 // directories.
 func Frozen(dirs []string) bool {
 	for _, d := range dirs {
@@ -68,7 +67,7 @@ func counter(dir, file, name string) uint64 {
 }
 
 // Explain adds to the error of a creation or start that the container's limits
-// are why, when they are: what the error itself tells is that something died.
+// are the reason, when they are: the error itself only tells of a death.
 func (h LimitHits) Explain(err error) error {
 	if err == nil || h == (LimitHits{}) {
 		return err

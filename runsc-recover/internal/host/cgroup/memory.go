@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
-// memoryFiles are the files in which a cgroup says what memory it uses. They
-// are read directly: close to the limit that is done a hundred times a second,
-// and the library's statistics read those of all controllers.
+// memoryFiles are the files that hold a cgroup's memory use. They are read
+// directly: close to the limit that is done a hundred times a second, and the
+// library's statistics read those of all controllers.
 type memoryFiles struct {
 	dir   string
 	usage string // holds a number
-	// reclaimable are the names of numbers in memory.stat that add up to what
-	// can be taken back.
+	// reclaimable are the names of numbers in memory.stat that add up to the
+	// memory that the kernel can take back.
 	reclaimable []string
 	// limit is the lowest limit of the cgroup and those around it.
 	limit func(stat map[string]uint64) uint64
@@ -35,7 +35,7 @@ func legacyMemory(dir string) memoryFiles {
 		func(stat map[string]uint64) uint64 { return stat["hierarchical_memory_limit"] }}
 }
 
-// read returns errNoMemoryController where there is no directory.
+// read reads the use. Errors: errNoMemoryController where there is no directory.
 func (f memoryFiles) read() (MemoryUse, error) {
 	if f.dir == "" {
 		return MemoryUse{}, errNoMemoryController
@@ -78,8 +78,8 @@ func (f memoryFiles) statistics() (map[string]uint64, error) {
 // errNoMemoryController says that memory isn't counted.
 var errNoMemoryController = errors.New("container's memory isn't counted by a cgroup")
 
-// newMemoryUse leaves out what can be reclaimed, and limits so high that they
-// mean none.
+// newMemoryUse leaves out reclaimable memory, and limits so high that they mean
+// none.
 func newMemoryUse(used, reclaimable, limit uint64) MemoryUse {
 	const unlimited = 1 << 50
 	if limit >= unlimited {
@@ -88,10 +88,10 @@ func newMemoryUse(used, reclaimable, limit uint64) MemoryUse {
 	return MemoryUse{Used: used - min(used, reclaimable), Limit: limit}
 }
 
-// MemoryUse is what a container uses of its memory limit. Checkpoints that are
-// kept in memory count: the sandbox writes them.
+// MemoryUse is a container's use of its memory limit, in bytes. Checkpoints that
+// are kept in memory count: the sandbox writes them.
 type MemoryUse struct {
-	Used  uint64 // without what the kernel can take back at once
+	Used  uint64 // without memory that the kernel can take back at once
 	Limit uint64 // 0 for none
 }
 

@@ -8,6 +8,8 @@
 // the supervisor runs on that thread.
 //
 // It must not know sandboxes or the supervisor's state.
+//
+// Locks and goroutines: none; the caller is on the first thread.
 package mountns
 
 import (
@@ -25,8 +27,11 @@ import (
 
 var errNotFirst = errors.New("not on the process's first thread")
 
-// EnterRoot moves the calling thread, which must be the process's first, into a
-// mount namespace whose root is the container's.
+// EnterRoot moves the calling thread into a mount namespace whose root is the
+// container's. After an error the thread's namespace is undefined, but none of the
+// host's mounts has changed.
+//
+// Preconditions: the thread is the process's first, and runs nothing else.
 func EnterRoot(bundle, rootfs string, spec *specs.Spec) error {
 	if unix.Gettid() != unix.Getpid() {
 		return errNotFirst
@@ -34,7 +39,7 @@ func EnterRoot(bundle, rootfs string, spec *specs.Spec) error {
 	if err := unix.Unshare(unix.CLONE_NEWNS); err != nil {
 		return fmt.Errorf("make mount namespace: %w", err)
 	}
-	// What the host unmounts goes here too, and nothing goes from here to there.
+	// Mounts that the host removes go here too, and nothing goes from here to there.
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, ""); err != nil {
 		return fmt.Errorf("part from the host's mounts: %w", err)
 	}
@@ -62,7 +67,7 @@ func EnterRoot(bundle, rootfs string, spec *specs.Spec) error {
 	return errors.Join(errs...)
 }
 
-// noTree stands for a mount that the host has nothing of.
+// noTree stands for a mount without a source on the host.
 const noTree = -1
 
 // cloneSources returns a detached copy of the source of each bind mount.
@@ -100,7 +105,7 @@ func pivot(rootfs string) error {
 	return unix.Chdir("/")
 }
 
-// attach mounts a source, or something empty where there is none.
+// attach mounts a source, or an empty directory where there is no source.
 func attach(tree int, m specs.Mount) error {
 	to := filepath.Join("/", m.Destination)
 	if tree == noTree {
@@ -120,7 +125,7 @@ func attach(tree int, m specs.Mount) error {
 	return nil
 }
 
-// cover hides a directory that is another one in the sandbox.
+// cover hides a directory in whose place the sandbox has a file system of its own.
 func cover(dir string) error {
 	err := unix.Mount("none", dir, "tmpfs", unix.MS_RDONLY|unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=755")
 	if err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {

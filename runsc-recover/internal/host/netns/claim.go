@@ -25,8 +25,12 @@ import (
 //	runsc-recover/network/owner             its sandbox has taken the addresses; there can be one
 //	runsc-recover/network/MODE/PID/ID       every supervisor in the namespace
 //
-// Whoever comes announces itself first and looks at the others then, so that
-// of two that come at once at least one sees the other.
+// A supervisor announces itself first and looks at the others then, so that of
+// two that come at once at least one sees the other.
+//
+// Any user of the host can hold any such name. Names that no supervisor would
+// hold are left out; by the others a user can refuse a namespace to containers,
+// as by taking its ports, and no more.
 const (
 	claimPrefix = "runsc-recover/network/"
 	ownerClaim  = claimPrefix + "owner"
@@ -40,8 +44,8 @@ const (
 // Member is a container in a network namespace.
 type Member struct {
 	mode config.Network
-	Pid  int
-	ID   string
+	Pid  int    // its supervisor's
+	ID   string // the container's, cut where a socket's name ends
 }
 
 func (m Member) name() string {
@@ -73,9 +77,9 @@ func (c *Claims) hold(name string) error {
 	return nil
 }
 
-// inherit takes a name from a supervisor that was killed. A process that it was
-// about to start may hold the name for as long as that takes to be killed too:
-// then no other container is in the namespace. Errors: unix.EADDRINUSE.
+// inherit takes a name from a supervisor that was killed. A process that the
+// supervisor was about to start may hold the name until it is killed too: then no
+// other container is in the namespace. Errors: unix.EADDRINUSE.
 func (c *Claims) inherit(name string) error {
 	for deadline := time.Now().Add(inheritTime); ; time.Sleep(inheritPoll) {
 		err := c.hold(name)
@@ -114,31 +118,41 @@ func members() ([]Member, error) {
 	return parseMembers(f)
 }
 
+// parseMembers reads the text of /proc/net/unix, whose last column anyone may
+// fill: even a line may be the end of a name.
 func parseMembers(r io.Reader) (members []Member, err error) {
 	s := bufio.NewScanner(r)
 	for s.Scan() {
-		_, claim, ok := strings.Cut(s.Text(), " @"+claimPrefix)
-		parts := strings.SplitN(claim, "/", 3)
-		if !ok || len(parts) != 3 {
-			continue
-		}
-		if pid, err := strconv.Atoi(parts[1]); err == nil {
-			members = append(members, Member{mode: config.Network(parts[0]), Pid: pid, ID: parts[2]})
+		if _, claim, ok := strings.Cut(s.Text(), " @"+claimPrefix); ok {
+			if m, ok := parseMember(claim); ok {
+				members = append(members, m)
+			}
 		}
 	}
 	return members, s.Err()
 }
 
-// joined says in what company a container joins a network namespace.
+// parseMember reads MODE/PID/ID, as name writes it.
+func parseMember(claim string) (Member, bool) {
+	parts := strings.SplitN(claim, "/", 3)
+	if len(parts) != 3 {
+		return Member{}, false
+	}
+	pid, err := strconv.Atoi(parts[1])
+	m := Member{mode: config.Network(parts[0]), Pid: pid, ID: parts[2]}
+	return m, err == nil && pid > 0 && m.mode.Valid() && statedir.ValidateID(m.ID) == nil
+}
+
+// joined is the company in which a container joins a network namespace.
 type joined struct {
 	members []Member // the others
 	// ofProcess is the process whose namespace it is, when the path says so.
 	ofProcess int
 }
 
-// settle decides on the network mode of a container that joins a namespace and
-// isn't bound to another mode. The reason is for whoever runs it, and empty for
-// the mode that is wanted. Errors: CodeNetworkTaken.
+// settle decides on the network stack of a container that joins a namespace and
+// isn't bound to another stack than the sandbox's. The reason is for the
+// container's creator, and empty for the sandbox's. Errors: CodeNetworkTaken.
 func (j joined) settle() (mode config.Network, reason string, err error) {
 	known := j.ofProcess == 0
 	for _, m := range j.members {
@@ -167,8 +181,8 @@ func taken(m Member) error {
 	}
 }
 
-// Network settles the container's network mode and announces it. The
-// reason is why it isn't the one that was asked for.
+// Network settles the container's network stack and announces it. The reason says
+// why the stack isn't the one that was asked for. Errors: CodeNetworkTaken.
 func (c *Claims) Network(asked config.Network, plan Plan, self Member) (mode config.Network, reason string, err error) {
 	mode = asked
 	if asked == config.NetworkSandbox {
@@ -195,8 +209,8 @@ func (c *Claims) Network(asked config.Network, plan Plan, self Member) (mode con
 	return mode, reason, nil
 }
 
-// claimStack claims the addresses for the container's own sandbox, if it can
-// have them.
+// claimStack claims the addresses for the container's own sandbox, if they are to
+// be had.
 func (c *Claims) claimStack(plan Plan, self Member) (mode config.Network, reason string, err error) {
 	self.mode = config.NetworkSandbox
 	err = c.hold(ownerClaim)

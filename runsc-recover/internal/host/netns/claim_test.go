@@ -3,6 +3,7 @@ package netns
 import (
 	"errors"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/oci/statedir"
 	"runsc-recover/test/expect"
 )
 
@@ -41,17 +43,45 @@ func TestNetworkIsSettled(t *testing.T) {
 func TestMembersAreRead(t *testing.T) {
 	members, err := parseMembers(strings.NewReader(`Num       RefCount Protocol Flags    Type St Inode Path
 ffff: 00000002 00000000 00000000 0002 01 1 @runsc-recover/network/owner
-ffff: 00000002 00000000 00000000 0002 01 2 @runsc-recover/network/sandbox/12/web/1
-ffff: 00000002 00000000 00000000 0002 01 3 @runsc-recover/network/sandbox/x/web
+ffff: 00000002 00000000 00000000 0002 01 2 @runsc-recover/network/sandbox/12/web.1
+ffff: 00000002 00000000 00000000 0002 01 3 @runsc-recover/network/none/13/pause
 ffff: 00000002 00000000 00000000 0002 01 4 /run/runsc-recover/network/host/3/a
 ffff: 00000002 00000000 00000000 0002 01 5
 `))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(members) != 1 || members[0] != (Member{"sandbox", 12, "web/1"}) {
-		t.Errorf("got %+v", members)
+	want := []Member{{"sandbox", 12, "web.1"}, {"none", 13, "pause"}}
+	expect.Equal(t, "members", slices.Equal(members, want), true)
+}
+
+// Names that no supervisor holds are those of other users.
+func TestForeignNamesAreNoMembers(t *testing.T) {
+	for _, claim := range []string{
+		"", "/", "//", "sandbox", "sandbox/1", "sandbox/1/", "sandbox//web", "sandbox/x/web", "sandbox/0/web", "sandbox/-1/web",
+		"sandbox/99999999999999999999/web", "bridge/1/web", "SANDBOX/1/web", "/1/web", "sandbox/1/web/1", "sandbox/1/..",
+		"sandbox/1/web x", "sandbox/1/\x1b[2J", "host/1/" + strings.Repeat("x", 256), "host/1/web@",
+	} {
+		if m, ok := parseMember(claim); ok {
+			t.Errorf("%q is member %+v", claim, m)
+		}
 	}
+}
+
+func FuzzMembers(f *testing.F) {
+	f.Add("ffff: 2 0 0 2 1 1 @runsc-recover/network/host/7/web\nx @runsc-recover/network/none/8/a")
+	f.Add("@runsc-recover/network/")
+	f.Fuzz(func(t *testing.T, text string) {
+		members, _ := parseMembers(strings.NewReader(text))
+		for _, m := range members {
+			if m.Pid <= 0 || !m.mode.Valid() || statedir.ValidateID(m.ID) != nil {
+				t.Errorf("%q gives %+v", text, m)
+			}
+			if again, ok := parseMember(strings.TrimPrefix(m.name(), claimPrefix)); len(m.name()) < maxClaim && (!ok || again != m) {
+				t.Errorf("%+v is written as %q", m, m.name())
+			}
+		}
+	})
 }
 
 func TestClaims(t *testing.T) {

@@ -4,6 +4,9 @@
 //
 // It must not know sandboxes or the spec: a Plan says which namespace is meant.
 // A function that reads or changes a namespace means the calling thread's.
+//
+// Locks: none; Claims belong to one goroutine. Goroutines: OnOwnThread runs its
+// argument on one, and waits for it.
 package netns
 
 import (
@@ -14,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// Current is the path of the calling thread's network namespace.
 const Current = "/proc/thread-self/ns/net"
 
 // Plan says which network namespace a container's supervisor lives in.
@@ -65,10 +69,10 @@ func OnOwnThread(f func() error) error {
 		runtime.LockOSThread()
 		if unix.Gettid() == unix.Getpid() {
 			defer runtime.UnlockOSThread()
-			done <- OnOwnThread(f) // cannot get this thread, which is held
+			done <- OnOwnThread(f) // another thread: this one is held
 			return
 		}
-		before, err := os.Open("/proc/thread-self/ns/net")
+		before, err := os.Open(Current)
 		if err != nil {
 			runtime.UnlockOSThread()
 			done <- fmt.Errorf("open own network namespace: %w", err)
@@ -101,6 +105,8 @@ func enter(plan Plan) error {
 	return Set(ns)
 }
 
+// Set moves the calling thread, which is locked to its goroutine, into a network
+// namespace.
 func Set(ns *os.File) error {
 	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
 		return fmt.Errorf("join network namespace %s: %w", ns.Name(), err)

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"os"
 	"slices"
 
 	"github.com/vishvananda/netlink"
@@ -16,23 +15,25 @@ import (
 )
 
 // Snapshot is the addresses and routes of a network namespace's interfaces.
-// gVisor takes them off the interfaces when a sandbox starts; whoever starts
-// the program afresh, or uses the namespace after the container, needs them
+// gVisor takes them off the interfaces when a sandbox starts; a program that is
+// started afresh, and others that use the namespace after the container, need them
 // there again.
 type Snapshot struct {
-	// Path is that of the namespace, when it outlives the container, and Inode
-	// what is there: a path may come to mean another one.
+	// Path is that of a namespace which outlives the container, else empty, and
+	// Inode the namespace's: the path may come to mean another one.
 	Path  string    `json:"path,omitempty"`
 	Inode uint64    `json:"inode,omitempty"`
 	Links []netLink `json:"links"`
 }
 
+// netLink is one interface.
 type netLink struct {
 	Name      string     `json:"name"`
 	Addresses []string   `json:"addresses"` // with prefix length
 	Routes    []netRoute `json:"routes"`
 }
 
+// netRoute is one route, without those that the kernel adds by itself.
 type netRoute struct {
 	Destination string `json:"destination,omitempty"` // empty for the default route
 	Gateway     net.IP `json:"gateway,omitempty"`
@@ -43,7 +44,11 @@ type netRoute struct {
 	MTU         int    `json:"mtu,omitempty"`
 }
 
-// TakeSnapshot reads the calling thread's namespace.
+// maxSnapshot bounds the file that holds a Snapshot, in bytes.
+const maxSnapshot = 1 << 20
+
+// TakeSnapshot reads the calling thread's namespace, which is at path; empty for
+// one that doesn't outlive the container.
 func TakeSnapshot(path string) (Snapshot, error) {
 	s := Snapshot{Path: path, Inode: currentInode()}
 	links, err := netlink.LinkList()
@@ -92,7 +97,8 @@ func snapshotLink(link netlink.Link) (netLink, error) {
 	return l, nil
 }
 
-// putBack gives the interfaces of the calling thread's namespace what they had.
+// PutBack configures the interfaces of the calling thread's namespace as in the
+// snapshot.
 //
 // Preconditions: no sandbox runs on them, since the host's kernel answers on
 // their addresses from then on.
@@ -152,13 +158,12 @@ func (r netRoute) putBack(link int) error {
 func currentInode() uint64 {
 	var st unix.Stat_t
 	if unix.Stat(Current, &st) != nil {
-		return 0 // it always can be
+		return 0 // a thread always has one
 	}
 	return st.Ino
 }
 
-// Save keeps the snapshot for whoever cleans up after a supervisor that was
-// killed.
+// Save keeps the snapshot for the cleanup after a supervisor that was killed.
 func (s Snapshot) Save(dir statedir.Dir) error {
 	b, err := json.Marshal(s)
 	if err == nil {
@@ -170,19 +175,15 @@ func (s Snapshot) Save(dir statedir.Dir) error {
 	return nil
 }
 
-// PutBackSaved does what a supervisor that was killed couldn't, unless the
-// namespace has gone or another container has it.
+// PutBackSaved puts a saved snapshot back, as a supervisor that was killed
+// couldn't, unless the namespace has gone or another container has it.
 func PutBackSaved(dir statedir.Dir) error {
-	b, err := os.ReadFile(dir.NetworkFile())
+	s, err := load(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("read network configuration: %w", err)
-	}
-	var s Snapshot
-	if err := json.Unmarshal(b, &s); err != nil {
-		return fmt.Errorf("decode network configuration: %w", err)
 	}
 	err = In(Plan{Path: s.Path}, func() error {
 		if currentInode() != s.Inode {
@@ -199,4 +200,13 @@ func PutBackSaved(dir statedir.Dir) error {
 		return nil
 	}
 	return err
+}
+
+// load reads the snapshot that Save has kept. Errors: fs.ErrNotExist.
+func load(dir statedir.Dir) (s Snapshot, err error) {
+	b, err := statedir.ReadLimited(dir.NetworkFile(), maxSnapshot)
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(b, &s)
 }

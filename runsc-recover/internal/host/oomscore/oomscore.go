@@ -24,10 +24,11 @@ type Shield struct {
 	original string
 
 	mu      sync.Mutex
-	exposed int // calls of expose under way
+	exposed int // calls of Expose under way, guarded by mu
 }
 
-// Raise begins to shield the process. A nil result shields nothing.
+// Raise begins to shield the process whose score is in file. A nil result shields
+// nothing, and may be used.
 func Raise(file string) *Shield {
 	b, err := os.ReadFile(file)
 	if err != nil {
@@ -56,7 +57,7 @@ func (s *Shield) change(by int) {
 	defer s.mu.Unlock()
 	before := s.exposed
 	s.exposed += by
-	// That it worked once means that it works: the file is our own.
+	// Raise has written to the file, so it can be written: it is this process's.
 	switch {
 	case before == 0:
 		_ = s.write(s.original)

@@ -1,7 +1,10 @@
 // Package osthread runs functions on one OS thread that outlives them, for
 // effects that the kernel ties to a thread: parent-death signals, namespaces.
 //
-// It must not know what the functions do.
+// It must not know the functions' purpose.
+//
+// Locks: none. Goroutines: New starts one, which is locked to its thread and lasts
+// as long as the process.
 package osthread
 
 import "runtime"
@@ -25,8 +28,8 @@ func New() *Thread {
 	return t
 }
 
-// NewServed returns a thread for Serve, on which the calling goroutine will run
-// functions itself.
+// NewServed returns a Thread without a thread: a goroutine that calls Serve lends
+// its own.
 func NewServed() *Thread { return &Thread{calls: make(chan func())} }
 
 // Serve runs the functions given to Do on the calling goroutine's thread until
@@ -44,7 +47,8 @@ func (t *Thread) Serve(done <-chan struct{}) {
 	}
 }
 
-// Do runs f on the thread and returns when f has.
+// Do runs f on the thread, after the functions given before, and returns when f
+// has returned.
 func (t *Thread) Do(f func()) {
 	done := make(chan struct{})
 	t.calls <- func() {

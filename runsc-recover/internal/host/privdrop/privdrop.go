@@ -1,6 +1,7 @@
 // Package privdrop gives up capabilities of this process for good.
 //
-// It must not know why the process still needs the others.
+// It must not know why the process still needs the others. It has no locks and no
+// goroutines.
 package privdrop
 
 import (
@@ -25,8 +26,8 @@ func Unneeded() []uintptr {
 	}
 }
 
-// Drop takes capabilities from every thread's sets, the bounding
-// set included.
+// Drop takes capabilities from every thread's sets, the bounding set included.
+// Errors: syscall.ENOTSUP in a program that is linked with C.
 func Drop(caps []uintptr) error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData
@@ -34,8 +35,8 @@ func Drop(caps []uintptr) error {
 		return fmt.Errorf("read capabilities: %w", err)
 	}
 	for _, c := range caps {
-		// Without the privilege to, the bounding set stays; what isn't
-		// permitted can't come back from it without a new program anyway.
+		// Without the privilege to change the bounding set, that stays; a
+		// capability that isn't permitted can only come back from it by exec.
 		if _, _, errno := syscall.AllThreadsSyscall(unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, c, 0); errno != 0 && errno != unix.EPERM && errno != unix.EINVAL {
 			return fmt.Errorf("drop capability %d: %w", c, errno)
 		}

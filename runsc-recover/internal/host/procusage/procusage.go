@@ -1,7 +1,7 @@
 // Package procusage reads how much memory and processor time host processes
 // use.
 //
-// It must not know whose processes they are.
+// It must not know whose processes they are. It has no locks and no goroutines.
 package procusage
 
 import (
@@ -15,8 +15,8 @@ import (
 	"runsc-recover/oci/statedir"
 )
 
-// ResidentMemory is the memory, in bytes, that processes have resident. One
-// that is gone has none.
+// ResidentMemory adds up the memory, in bytes, that processes have resident. A
+// process that is gone has none.
 func ResidentMemory(pids []int) uint64 {
 	var pages uint64
 	for _, pid := range pids {
@@ -32,16 +32,17 @@ func ResidentMemory(pids []int) uint64 {
 	return pages * uint64(os.Getpagesize())
 }
 
+// HostMemory returns the host's memory, in bytes.
 func HostMemory() uint64 {
 	var info unix.Sysinfo_t
 	if unix.Sysinfo(&info) != nil {
-		return 0 // it can't fail
+		return 0 // the call can't fail
 	}
 	return info.Totalram * uint64(info.Unit)
 }
 
-// ProcessorTime adds up what of processors' time processes have taken. One that
-// is gone has taken none.
+// ProcessorTime adds up the processors' time that processes have taken. A process
+// that is gone has taken none.
 func ProcessorTime(pids []int) (sum time.Duration) {
 	for _, pid := range pids {
 		n, err := statedir.ProcessorTime(pid)

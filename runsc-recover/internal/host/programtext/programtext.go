@@ -1,7 +1,8 @@
 // Package programtext releases the memory that holds unchanged pages of this
 // program's own file.
 //
-// It must not know the rest of the process's memory.
+// It must not know the rest of the process's memory. It has no locks and no
+// goroutines.
 package programtext
 
 import (
@@ -14,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Unmap takes the pages of this program's file out of its memory: most
+// Unmap takes the unchanged pages of this program's file out of its memory: most
 // were needed once, to start it. Those that are needed again come back from the
 // page cache, where all processes of this program share them.
 func Unmap() error {

@@ -1,8 +1,10 @@
 // Package reaper waits for orphaned descendants of this process, which is their
 // subreaper, so that none stays a zombie.
 //
-// It must not know who the processes are: its caller names those whose status
-// somebody else waits for.
+// It must not know whose processes they are: its caller names those whose status
+// is waited for elsewhere.
+//
+// Locks: none. Goroutines: the caller's, in Run.
 package reaper
 
 import (
@@ -17,10 +19,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reapGrace is how long a zombie is left to whoever started it. Our own
-// children (hooks, mount helpers, sandboxes that are being booted) are waited
-// for at once by the code that started them; what is still a zombie after this
-// time was re-parented to us and nobody else will wait for it.
+// reapGrace is the time that a zombie is left to the code that started it. This
+// process's own children (hooks, mount helpers, sandboxes that are being booted)
+// are waited for at once; a zombie that is left after this time was re-parented,
+// and nobody else will wait for it.
 const reapGrace = 3 * time.Second
 
 // BecomeSubreaper makes orphaned descendants children of this process.
