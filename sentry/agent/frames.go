@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"gvisor.dev/gvisor/pkg/fd"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"runsc-recover/sentry/netbuffer"
 	"runsc-recover/sentry/wire"
@@ -40,7 +39,7 @@ func (a *Agent) deliver(link string, f *fd.FD) *wire.Error {
 	if st == nil {
 		return wireError(wire.CodeState, errNoStack)
 	}
-	if err := netbuffer.Deliver(st, link, b, func(*stack.PacketBuffer) {}); err != nil {
+	if err := netbuffer.Deliver(st, link, b, nil); err != nil {
 		return wireError(wire.CodeMalformed, err)
 	}
 	return nil

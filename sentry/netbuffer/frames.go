@@ -16,8 +16,8 @@ import (
 var ErrNoInterface = errors.New("there is no such interface")
 
 // Deliver lets frames come in at an interface as if they had arrived just now.
-// before is told of each packet. Errors: ErrNoInterface, and those of
-// wire.DecodeFrames.
+// before, which may be nil, is called with each packet before it comes in. The
+// frames may be hostile. Errors: ErrNoInterface, and those of wire.DecodeFrames.
 func Deliver(st *stack.Stack, link string, kept []byte, before func(*stack.PacketBuffer)) error {
 	frames, err := wire.DecodeFrames(kept)
 	if err != nil {
@@ -48,8 +48,8 @@ func interfaceNamed(st *stack.Stack, name string) (stack.NetworkDispatcher, tcpi
 	return nil, "", fmt.Errorf("%s: %w", name, ErrNoInterface)
 }
 
-// deliverFrame does what gVisor's own reader of packet sockets does: frames
-// for somebody else are dropped.
+// deliverFrame lets a frame come in as gVisor's own reader of packet sockets
+// does: frames for other hosts are dropped.
 func deliverFrame(nic stack.NetworkDispatcher, addr tcpip.LinkAddress, frame []byte, before func(*stack.PacketBuffer)) {
 	if len(frame) < header.EthernetMinimumSize {
 		return
@@ -63,6 +63,8 @@ func deliverFrame(nic stack.NetworkDispatcher, addr tcpip.LinkAddress, frame []b
 	defer pkt.DecRef()
 	pkt.LinkHeader().Consume(header.EthernetMinimumSize)
 	pkt.NetworkProtocolNumber = eth.Type()
-	before(pkt)
+	if before != nil {
+		before(pkt)
+	}
 	nic.DeliverNetworkPacket(pkt.NetworkProtocolNumber, pkt)
 }

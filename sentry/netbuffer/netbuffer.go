@@ -1,18 +1,26 @@
-// Package netbuffer stands between a sandbox's network stack and its interfaces
-// while the program is stopped. What arrives meanwhile is kept, for the stack
-// itself or for another sandbox: a stack that is being saved drops it, one that
-// is about to be killed would answer what nobody will ever stand by, and a
-// peer's kernel tries again only after a second.
+// Package netbuffer is the buffer between a sandbox's network stack and its
+// interfaces while the program is stopped. Packets that arrive meanwhile are
+// kept, for the stack itself or for a copy: a stack that is being saved drops
+// them, a stack that is about to be killed would acknowledge data that dies
+// with it, and a peer's kernel sends again only after a second.
 //
-// It is concerned with IP packets on interfaces that reach outside. How
-// neighbours are found (ARP, and its part of ICMPv6) goes on meanwhile: the
-// sandbox that takes over has the same addresses.
+// It owns the packets that it keeps, as IP frames by interface, up to
+// wire.MaxFrames of each. Neighbour discovery (ARP, and its part of ICMPv6)
+// goes on meanwhile: the copy has the same addresses.
 //
-// It hooks into the place where gVisor has nftables, which it is built without:
-// an atomic pointer that is no part of a checkpoint and costs nothing while it
-// is nil.
+// It hooks into the place where gVisor has nftables, which this gVisor is built
+// without: an atomic pointer of the stack that is no part of a checkpoint and
+// costs nothing while it is nil.
 //
 // It must not know why the program is stopped.
+//
+// # Locks
+//
+// Buffer.mu comes before the stack's own locks.
+//
+// It starts no goroutines. The hook runs on the goroutines of the stack, which
+// go on while a kernel is saved: a packet that is kept doesn't reach the parts
+// of the stack that are saved.
 package netbuffer
 
 import (
@@ -24,19 +32,19 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// mode says what passes.
+// mode is how far the buffer is closed. Each mode includes those before it.
 type mode int
 
 const (
-	open    mode = iota // everything
-	held                // what arrives is kept, for this stack
-	leaving             // … for another one
-	stopped             // … and nothing goes out
-	parting             // … but resets
+	open      mode = iota // every packet passes
+	holding               // arriving packets are kept, for this stack
+	leaving               // … for a copy
+	silent                // and no packet goes out
+	resetting             // but resets
 )
 
-// Buffer is that of one stack. Nil is that of a sandbox without a stack of
-// gVisor's: its methods do nothing.
+// Buffer is the buffer of one stack. A nil Buffer is that of a sandbox without
+// a stack of gVisor's: its methods do nothing.
 type Buffer struct {
 	st *stack.Stack
 
@@ -47,38 +55,38 @@ type Buffer struct {
 	// kept are the frames that have arrived, by interface, as wire.AppendFrame
 	// writes them.
 	kept map[string][]byte
-	// admitted is let in while the mode is held.
+	// admitted passes while the mode is holding.
 	admitted *stack.PacketBuffer
 }
 
-// New returns st's border, which is open.
+// New returns st's buffer, which is open.
 func New(st *stack.Stack) *Buffer {
 	return &Buffer{st: st, kept: make(map[string][]byte)}
 }
 
-// Hold begins to keep what arrives, for Release.
-func (b *Buffer) Hold() { b.close(held) }
+// Hold begins to keep arriving packets, for Release.
+func (b *Buffer) Hold() { b.close(holding) }
 
-// HoldForCopy begins to keep what arrives for another sandbox, beside what a Hold has
-// kept, which Release doesn't end any more.
+// HoldForCopy begins to keep arriving packets for a copy, beside those that a
+// Hold has kept. Release doesn't end it; Reopen does.
 func (b *Buffer) HoldForCopy() { b.close(leaving) }
 
-// Silence lets nothing out any more. What the stack has taken in before HoldForCopy has
-// been answered then.
+// Silence lets no packet out any more, once the stack has answered those that it
+// had taken in before HoldForCopy.
 func (b *Buffer) Silence() {
 	if b == nil {
 		return
 	}
-	// The workers that answer stop once they have nothing left to do.
+	// A pause waits until the stack's workers have nothing left to do.
 	b.st.Pause()
 	b.st.Resume()
-	b.close(stopped)
+	b.close(silent)
 }
 
-// AllowResets lets resets out of a border that was stopped.
-func (b *Buffer) AllowResets() { b.close(parting) }
+// AllowResets lets resets, and no other packets, out of a silent buffer.
+func (b *Buffer) AllowResets() { b.close(resetting) }
 
-// close closes the border at least as far as m.
+// close closes the buffer at least as far as m.
 func (b *Buffer) close(m mode) {
 	if b == nil {
 		return
@@ -90,37 +98,38 @@ func (b *Buffer) close(m mode) {
 	b.st.SetNFTablesConfigured(true)
 }
 
-// Reopen takes HoldForCopy, Silence and AllowResets back.
+// Reopen takes HoldForCopy, Silence and AllowResets back, and ends a Hold.
 func (b *Buffer) Reopen() {
 	if b == nil {
 		return
 	}
 	b.mu.Lock()
-	b.mode = min(b.mode, held)
+	b.mode = min(b.mode, holding)
 	b.mu.Unlock()
 	b.Release()
 }
 
-// Release ends a Hold: what was kept comes in, in order, and then all else.
+// Release ends a Hold: the packets that were kept come in, in order, before all
+// later ones.
 func (b *Buffer) Release() {
 	if b == nil {
 		return
 	}
 	for frames := b.takeOrOpen(); frames != nil; frames = b.takeOrOpen() {
 		for link, kept := range frames {
-			// What was written here is well-formed, and the interface is there.
+			// The frames were encoded here, and the interface is there.
 			_ = Deliver(b.st, link, kept, b.admit)
 		}
 	}
 }
 
-// takeOrOpen returns what was kept for this stack, or opens the border when
-// there is nothing more.
+// takeOrOpen returns the frames that were kept for this stack, or opens the
+// buffer where there are none.
 func (b *Buffer) takeOrOpen() map[string][]byte {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.admitted = nil
-	if b.mode > held {
+	if b.mode > holding {
 		return nil
 	}
 	if len(b.kept) == 0 {
@@ -134,15 +143,15 @@ func (b *Buffer) takeOrOpen() map[string][]byte {
 	return frames
 }
 
-// admit lets pkt in, if it is still wanted here when it arrives.
+// admit lets pkt in, unless a HoldForCopy comes first.
 func (b *Buffer) admit(pkt *stack.PacketBuffer) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.admitted = pkt
 }
 
-// Take returns what has been kept of an interface, for another sandbox's
-// Deliver. What is on its way through this process comes later.
+// Take returns the frames that were kept of an interface since the last Take,
+// for a copy's Deliver. Packets on their way through this process come later.
 func (b *Buffer) Take(link string) []byte {
 	if b == nil {
 		return nil
@@ -155,18 +164,18 @@ func (b *Buffer) Take(link string) []byte {
 }
 
 // CheckPrerouting implements stack.NFTablesInterface: false drops pkt, which
-// came in at an interface that reaches outside.
+// arrived at an interface that reaches outside.
 func (b *Buffer) CheckPrerouting(pkt *stack.PacketBuffer, _ *stack.Route, _ stack.AddressFamily) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.mode == open || b.mode == held && pkt == b.admitted || findsNeighbours(pkt) {
+	if b.mode == open || b.mode == holding && pkt == b.admitted || findsNeighbours(pkt) {
 		return true
 	}
 	b.keepLocked(pkt)
 	return false
 }
 
-// keepLocked keeps a packet, as far as there is room.
+// keepLocked keeps a packet, where there is room.
 func (b *Buffer) keepLocked(pkt *stack.PacketBuffer) {
 	link := b.st.FindNICNameFromID(pkt.InputNICID)
 	frame := stack.BufferSince(pkt.LinkHeader())
@@ -197,14 +206,15 @@ func (b *Buffer) CheckPostrouting(pkt *stack.PacketBuffer, r *stack.Route, _ sta
 	b.mu.Lock()
 	now := b.mode
 	b.mu.Unlock()
-	return now < stopped || staysInside(b.st, r) || now == parting && resets(pkt)
+	return now < silent || staysInside(b.st, r) || now == resetting && resets(pkt)
 }
 
-// staysInside reports whether what r routes doesn't leave the sandbox.
+// staysInside reports whether packets on route r don't leave the sandbox.
 func staysInside(st *stack.Stack, r *stack.Route) bool {
 	return r != nil && st.NICInfo()[r.NICID()].Flags.Loopback
 }
 
+// resets reports whether pkt resets a TCP connection.
 func resets(pkt *stack.PacketBuffer) bool {
 	h := header.TCP(pkt.TransportHeader().Slice())
 	return pkt.TransportProtocolNumber == header.TCPProtocolNumber &&

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"gvisor.dev/gvisor/pkg/buffer"
@@ -21,6 +22,7 @@ import (
 	"gvisor.dev/gvisor/pkg/waiter"
 
 	"runsc-recover/sentry/wire"
+	"runsc-recover/test/expect"
 )
 
 const (
@@ -152,7 +154,7 @@ func TestHoldKeepsForRelease(t *testing.T) {
 	h.arrives("three")
 	h.hears("one", "two", "three")
 	if h.st.NFTables() != nil {
-		t.Error("an open border is still asked about packets")
+		t.Error("an open buffer is still asked about packets")
 	}
 }
 
@@ -165,7 +167,7 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 	b.Release()
 	h.arrives("two")
 	h.hears()
-	if err := Deliver(copied.st, link, b.Take(link), func(*stack.PacketBuffer) {}); err != nil {
+	if err := Deliver(copied.st, link, b.Take(link), nil); err != nil {
 		t.Fatal(err)
 	}
 	copied.hears("one", "two")
@@ -233,23 +235,22 @@ func TestWhatIsKeptIsBounded(t *testing.T) {
 
 func TestDeliverRefuses(t *testing.T) {
 	h := newHost(t)
-	none := func(*stack.PacketBuffer) {}
-	if err := Deliver(h.st, "eth7", nil, none); !errors.Is(err, ErrNoInterface) {
+	if err := Deliver(h.st, "eth7", nil, nil); !errors.Is(err, ErrNoInterface) {
 		t.Errorf("an interface that isn't there: %v", err)
 	}
-	if err := Deliver(h.st, link, []byte{1}, none); !errors.Is(err, wire.ErrMalformed) {
+	if err := Deliver(h.st, link, []byte{1}, nil); !errors.Is(err, wire.ErrMalformed) {
 		t.Errorf("half a frame: %v", err)
 	}
 	// Too short for Ethernet, and for somebody else.
 	other := append([]byte("\x02\x00\x00\x00\x00\x09\x02\x00\x00\x00\x00\x02\x08\x00"), datagram("no")...)
 	kept := wire.AppendFrame(wire.AppendFrame(nil, []byte("short")), other)
-	if err := Deliver(h.st, link, kept, none); err != nil {
+	if err := Deliver(h.st, link, kept, nil); err != nil {
 		t.Error(err)
 	}
 	h.hears()
 }
 
-func TestNoStackNoBorder(t *testing.T) {
+func TestNoStackNoBuffer(t *testing.T) {
 	var b *Buffer
 	b.Hold()
 	b.HoldForCopy()
@@ -259,5 +260,40 @@ func TestNoStackNoBorder(t *testing.T) {
 	b.Release()
 	if b.Take(link) != nil {
 		t.Error("something was kept")
+	}
+}
+
+// TestNeighbourDiscovery: the messages of ICMPv6 by which neighbours are found
+// pass, whether the stack has parsed them or not; all other packets are kept.
+func TestNeighbourDiscovery(t *testing.T) {
+	message := func(typ header.ICMPv6Type) []byte {
+		h := header.ICMPv6(make([]byte, header.ICMPv6MinimumSize))
+		h.SetType(typ)
+		return h
+	}
+	for _, c := range []struct {
+		name     string
+		protocol tcpip.TransportProtocolNumber
+		bytes    []byte
+		want     bool
+	}{
+		{"router solicitation", header.ICMPv6ProtocolNumber, message(header.ICMPv6RouterSolicit), true},
+		{"neighbour solicitation", header.ICMPv6ProtocolNumber, message(header.ICMPv6NeighborSolicit), true},
+		{"redirect", header.ICMPv6ProtocolNumber, message(header.ICMPv6RedirectMsg), true},
+		{"echo request", header.ICMPv6ProtocolNumber, message(header.ICMPv6EchoRequest), false},
+		{"the message after the last", header.ICMPv6ProtocolNumber, message(header.ICMPv6RedirectMsg + 1), false},
+		{"a message that is cut", header.ICMPv6ProtocolNumber, message(header.ICMPv6RouterSolicit)[:3], false},
+		{"no message at all", header.ICMPv6ProtocolNumber, nil, false},
+		{"UDP", udp.ProtocolNumber, message(header.ICMPv6RouterSolicit), false},
+	} {
+		for _, parsed := range []bool{false, true} {
+			pkt := stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(slices.Clone(c.bytes))})
+			pkt.TransportProtocolNumber = c.protocol
+			if parsed {
+				pkt.TransportHeader().Consume(len(c.bytes))
+			}
+			expect.Equal(t, fmt.Sprintf("%s, parsed %v", c.name, parsed), findsNeighbours(pkt), c.want)
+			pkt.DecRef()
+		}
 	}
 }
