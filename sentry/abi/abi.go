@@ -23,7 +23,7 @@ const SyscallName = "recover"
 // Version is the ABI version that OpVersion returns.
 const Version = 1
 
-// Op selects what the system call does.
+// Op is an operation of the system call.
 type Op uint32
 
 // The operations.
@@ -47,7 +47,7 @@ const (
 	SizeHeartbeat = 16
 )
 
-// Limits of what a program may pass.
+// Limits of a program's arguments.
 const (
 	MaxMessage = 4096
 	MaxData    = 65536
@@ -77,7 +77,7 @@ type Attach struct {
 	MaxLevel uint32 // 0: no limit
 }
 
-// Failure is struct recover_failure with what it points to.
+// Failure is struct recover_failure with the message and data it points to.
 type Failure struct {
 	Code    int32
 	Key     uint64 // 0: to be derived
@@ -174,8 +174,8 @@ func validSignal(signo uint32) bool {
 	return signo <= maxSignal && signo != uint32(unix.SIGKILL) && signo != uint32(unix.SIGSTOP)
 }
 
-// CopyFailure reads and validates struct recover_failure and copies what it
-// points to.
+// CopyFailure reads and validates struct recover_failure and copies the message
+// and data that it points to.
 func CopyFailure(m Memory, arg, size uint64) (Failure, error) {
 	b, err := copyStruct(m, arg, size, SizeFailure)
 	if err != nil {

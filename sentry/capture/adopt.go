@@ -16,11 +16,11 @@ type Memory struct {
 }
 
 // Adopt makes checkpoint seq, from which this sandbox was restored, the base of
-// the next capture. The program may be running: whatever isn't in memory as it
-// was loaded is suspected.
+// the next capture. The program may be running: a page that isn't in memory as
+// it was loaded is suspected.
 //
-// It looks at the pages of files in memory, which a Tracker watches from then
-// on; of others, all pages are suspected.
+// It looks at the pages of the files in memory, which a Tracker watches from
+// then on; of other files, all pages are suspected.
 func (c *Capturer) Adopt(seq uint64, l pageindex.Loaded, memory ...Memory) error {
 	c.forget()
 	c.pendingSeq = 0
@@ -42,8 +42,8 @@ func (c *Capturer) Adopt(seq uint64, l pageindex.Loaded, memory ...Memory) error
 	return nil
 }
 
-// compare looks at all pages of a file, of which the Tracker is told before:
-// what is written later is its concern.
+// compare looks at all pages of a file, of which the Tracker is told before: it
+// reports pages that are written later.
 func (c *Capturer) compare(m Memory) error {
 	id, err := identify(m.FD)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *Capturer) compare(m Memory) error {
 	if c.tracker == nil || f == nil {
 		return nil
 	}
-	s := &source{file: f, watch: c.tracker.Begin(id.ino, m.FD, m.Size)}
+	s := &source{file: f, watch: c.tracker.Begin(id.ino, m.FD)}
 	f.suspects.Clear()
 	for i, base := range f.base.blocks {
 		if base == nil {

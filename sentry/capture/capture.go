@@ -1,19 +1,21 @@
-// Package capture saves a program's memory at the cost of what changed. It is
-// the pages file that gVisor writes to while the program stands still: pages
-// that are as they were in the parent are only named, the others are copied
+// Package capture saves a program's memory at the cost of the pages that
+// changed. It is the pages file that gVisor writes to while the program stands
+// still: pages that are as in the parent are only named, the others are copied
 // into memory that the supervisor handed over and that was touched before.
 //
-// It must not know policy, nor files by name. A Capturer is used by one
-// goroutine at a time; while SaveTo runs, that is gVisor's writer of pages.
+// It must not know when or why a checkpoint is taken, nor files by name.
 //
-// # What changed
+// No locks and no goroutines of its own. A Capturer is used by one goroutine at
+// a time; while SaveTo runs, that is gVisor's writer of pages.
+//
+// # Changed pages
 //
 // Each capture leaves a layout behind: for each page of each memory file its
 // place in that checkpoint's pages file and the hash of its contents. Once the
 // supervisor names the checkpoint as a parent it has been published, and its
 // layout becomes the base. A sandbox that was restored is told the layout of
-// what it was restored from. A page that has the base's hash is unchanged. A
-// Tracker spares reading pages that nobody can have written since.
+// its own checkpoint (Adopt). A page that has the base's hash is unchanged. A
+// Tracker spares the reading of pages that can't have been written since.
 package capture
 
 import (
@@ -31,10 +33,10 @@ const (
 	pageShift = 12
 )
 
-// ErrFull: there is no room for what changed. It is wrapped.
+// ErrFull: there is no room for the pages that changed. It is wrapped.
 var ErrFull = errors.New("no room for the pages that changed")
 
-// Contents is what Tracking says where all pages are compared.
+// Contents is Tracking's name for the comparison of all pages.
 const Contents = "contents"
 
 // Request is one checkpoint to capture.
@@ -48,7 +50,7 @@ type Request struct {
 	Full int
 }
 
-// Capturer knows what memory was like at the last checkpoints.
+// Capturer knows the contents of memory at the last checkpoints, as hashes.
 type Capturer struct {
 	tracker Tracker // may be nil
 	staging staging
@@ -64,7 +66,7 @@ func New(tracker Tracker) *Capturer {
 	return &Capturer{tracker: tracker, files: make(map[fileID]*file)}
 }
 
-// Tracking is how the Capturer knows what changed, for the operator.
+// Tracking names the way in which changed pages are found, for the operator.
 func (c *Capturer) Tracking() string {
 	if c.tracker == nil {
 		return Contents
@@ -72,7 +74,7 @@ func (c *Capturer) Tracking() string {
 	return c.tracker.Name()
 }
 
-// Begin prepares a capture, while the program still runs. The Capture is the
+// Begin prepares a capture, while the program still runs. The result is the
 // pages file for one SaveTo, which closes it.
 func (c *Capturer) Begin(r Request) (*Capture, error) {
 	if err := c.staging.use(r.Staged); err != nil {
@@ -92,9 +94,9 @@ func (c *Capturer) Begin(r Request) (*Capture, error) {
 	return &Capture{capturer: c, request: r, index: c.index[:0]}, nil
 }
 
-// Abandon lets go of the staging memory of a capture that failed: whoever gave
-// it won't use it again. Where it can't be unmapped the next Begin says so.
-func (c *Capturer) Abandon() { _ = c.staging.letGo() }
+// Abandon releases the staging memory of a capture that failed: its owner won't
+// use it again. Where it can't be unmapped the next Begin says so.
+func (c *Capturer) Abandon() { _ = c.staging.release() }
 
 // promote makes the last capture the base of the next.
 func (c *Capturer) promote() {
@@ -137,7 +139,7 @@ func identify(fd int) (fileID, error) {
 	return fileID{uint64(stat.Dev), stat.Ino}, nil
 }
 
-// file is what is known of one of gVisor's memory files.
+// file is the record of one of gVisor's memory files.
 type file struct {
 	base, pending layout
 	// suspects are the pages that may have changed since base.
@@ -145,7 +147,7 @@ type file struct {
 	seen     bool // in the last capture
 }
 
-// begin learns what may have changed in a file that is about to be saved.
+// begin learns which pages may have changed of a file that is about to be saved.
 func (c *Capturer) begin(fd int, size uint64) (*source, error) {
 	id, err := identify(fd)
 	if err != nil {

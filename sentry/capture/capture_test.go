@@ -145,7 +145,7 @@ func (m *memoryFile) View(offset uint64, b []byte) []byte {
 	return m.mem[offset : offset+uint64(len(b))]
 }
 
-func (h *honest) Begin(ino uint64, _ int, _ uint64) Watch { return h.files[ino] }
+func (h *honest) Begin(ino uint64, _ int) Watch { return h.files[ino] }
 
 func (h *honest) Forget(ino uint64) { delete(h.files, ino) }
 func (h *honest) Name() string      { return "honest" }

@@ -7,8 +7,8 @@ const (
 	blockPages = 1 << blockShift
 )
 
-// layout says where the pages of a memory file are in a checkpoint's pages
-// file, and what they contained. Its memory is used again and again.
+// layout has the places of a memory file's pages in a checkpoint's pages file,
+// and the hashes of their contents. Its memory is used again and again.
 type layout struct {
 	blocks []*block // by page number >> blockShift; nil where there is none
 }
@@ -20,7 +20,7 @@ type block struct {
 	sums   [blockPages]uint64
 }
 
-// clear forgets all places. What is in sums without a place means nothing.
+// clear forgets all places. A sum without a place means nothing.
 func (l *layout) clear() {
 	for _, b := range l.blocks {
 		if b != nil {

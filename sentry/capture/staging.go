@@ -8,7 +8,7 @@ import (
 
 const (
 	// stagingRoom is how much of the staging file is mapped: more than can
-	// change at once. Only what is touched takes memory.
+	// change at once. Only pages that are touched take memory.
 	stagingRoom = 64 << 30
 	// stagingStep is by how much the file grows.
 	stagingStep = 16 << 20
@@ -36,7 +36,7 @@ func (s *staging) use(fd int) error {
 	if s.mapping != nil && s.id == id {
 		return nil
 	}
-	if err := s.letGo(); err != nil {
+	if err := s.release(); err != nil {
 		return err
 	}
 	m, err := unix.Mmap(fd, 0, stagingRoom, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
@@ -60,8 +60,8 @@ func (s *staging) add(page []byte) (uint64, error) {
 	return uint64(at) >> pageShift, nil
 }
 
-// letGo unmaps the memory: it is there for as long as it is mapped anywhere.
-func (s *staging) letGo() error {
+// release unmaps the memory, which lasts for as long as it is mapped anywhere.
+func (s *staging) release() error {
 	if s.mapping == nil {
 		return nil
 	}

@@ -60,7 +60,7 @@ func (p *Capture) AddWrite(id int, src stateio.SourceFile, fr memmap.FileRange, 
 
 // AddWritev implements stateio.AsyncWriter.
 func (p *Capture) AddWritev(id int, total uint64, src stateio.SourceFile, frs []memmap.FileRange, maps []unix.Iovec) {
-	var b []byte // what is left of the mapping before
+	var b []byte // the rest of the mapping before
 	for _, fr := range frs {
 		for fr.Length() > 0 {
 			if len(b) == 0 {
@@ -129,21 +129,21 @@ func (p *Capture) writeBlock(f *file, page uint64, b []byte) {
 		if base == nil {
 			suspect = page
 		}
-		page = p.keep(base, pending, page, suspect)
+		page = p.nameUnchanged(base, pending, page, suspect)
 		if page == end {
 			break
 		}
 		at := (page - first) << pageShift
-		if p.err = p.look(base, pending, page, b[at:at+pageSize]); p.err != nil {
+		if p.err = p.copyChanged(base, pending, page, b[at:at+pageSize]); p.err != nil {
 			return
 		}
 		page++
 	}
 }
 
-// keep saves pages from page to end as they are in the base, up to one that
-// the base doesn't have, and returns the page after the last.
-func (p *Capture) keep(base, pending *block, page, end uint64) uint64 {
+// nameUnchanged saves the pages from page to end as they are in the base, up to
+// a page that the base lacks, and returns the page after the last.
+func (p *Capture) nameUnchanged(base, pending *block, page, end uint64) uint64 {
 	for ; page < end; page++ {
 		i := page % blockPages
 		place := base.places[i]
@@ -156,8 +156,9 @@ func (p *Capture) keep(base, pending *block, page, end uint64) uint64 {
 	return page
 }
 
-// look saves a page that may have changed.
-func (p *Capture) look(base, pending *block, page uint64, b []byte) error {
+// copyChanged saves a suspected page: by name where its hash is the base's,
+// else as a copy.
+func (p *Capture) copyChanged(base, pending *block, page uint64, b []byte) error {
 	i := page % blockPages
 	sum := xxhash.Sum64(b)
 	pending.sums[i] = sum
@@ -192,7 +193,7 @@ func (p *Capture) writeFull(b []byte) error {
 }
 
 // Finish ends a capture whose SaveTo succeeded, once the program runs again. It
-// returns what goes out as the page index, and is valid until the next Begin.
+// returns the page index, encoded, which is valid until the next Begin.
 func (p *Capture) Finish() ([]byte, error) {
 	if p.request.Full >= 0 {
 		if err := unix.Ftruncate(p.request.Full, int64(p.pages<<pageShift)); err != nil {

@@ -16,49 +16,52 @@ const (
 	chunkPages = chunkSize / pageSize
 )
 
-// file is what is known of a memory file.
+// file is the record of a memory file. An interval is the time from one capture
+// to the next.
 type file struct {
 	mu sync.Mutex
 	// The following are guarded by mu.
 
-	// written are the pages that a program was let write since Watch, previous
-	// those of the time before.
+	// written are the pages that a program may have written in this interval,
+	// previous those of the interval before.
 	written, previous pageset.Set
-	// turns counts calls of turn.
-	turns uint
+	// intervals counts the intervals so far.
+	intervals uint
 
-	// hot is for captures alone.
-	hot pageset.Set
-	// chunks are for captures alone, of which there is one at a time.
+	// The following belong to captures, of which there is one at a time.
+
+	hot    pageset.Set
 	chunks []chunk
 }
 
 // chunk is a piece of a memory file.
 type chunk struct {
-	sentry []byte // gVisor's mapping, watched; nil when it isn't
-	view   []byte // ours: what is in its page tables hasn't been replaced
+	sentry []byte // gVisor's mapping, write-protected; nil where it isn't tracked
+	view   []byte // a mapping of ours: a page in its page tables wasn't replaced
 }
 
-// note says that a program may write pages from now on.
+// note records that a program may write pages from now on.
 func (f *file) note(offset, length uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.written.Add(offset/pageSize, length/pageSize)
 }
 
-// turn adds to changed what a program was let write since the last call, and
-// returns what it was let write before that as well: it is likely to go on, so
-// that letting it costs less than being asked. It is valid until the next call.
+// nextInterval begins an interval. It adds to changed the pages that a program
+// may have written in the last one, and returns as hot those of them that were
+// written in the one before it as well: the program is likely to go on, so that
+// leaving them open costs less than its faults. The result is valid until the
+// next call.
 //
-// What isn't closed isn't asked for, and would stay hot for ever: so every now
-// and then nothing is.
-func (f *file) turn(changed *pageset.Set) (hot *pageset.Set) {
+// An open page causes no fault, and would stay hot for ever: so in every
+// sixteenth interval none is hot.
+func (f *file) nextInterval(changed *pageset.Set) (hot *pageset.Set) {
 	const relearn = 16
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	changed.Merge(&f.written)
 	f.hot.Clear()
-	if f.turns++; f.turns%relearn != 0 {
+	if f.intervals++; f.intervals%relearn != 0 {
 		f.hot.Merge(&f.written)
 		f.hot.Intersect(&f.previous)
 	}
@@ -67,8 +70,8 @@ func (f *file) turn(changed *pageset.Set) (hot *pageset.Set) {
 	return &f.hot
 }
 
-// collect adds to changed what the sentry may have changed since the last
-// call.
+// collect adds to changed the pages that the sentry may have changed since the
+// last call.
 func (f *file) collect(w *watcher, size uint64, changed *pageset.Set) {
 	for i := range size / chunkSize {
 		if !f.collectChunk(w, i, changed) {
@@ -77,7 +80,7 @@ func (f *file) collect(w *watcher, size uint64, changed *pageset.Set) {
 	}
 }
 
-// collectChunk returns false when it can't tell.
+// collectChunk returns false where it can't tell: the chunk isn't tracked.
 func (f *file) collectChunk(w *watcher, i uint64, changed *pageset.Set) bool {
 	if i >= uint64(len(f.chunks)) || f.chunks[i].sentry == nil {
 		return false
@@ -89,14 +92,14 @@ func (f *file) collectChunk(w *watcher, i uint64, changed *pageset.Set) bool {
 		err = w.absent(c.view, add)
 	}
 	if err != nil {
-		log.Warningf("recover: memory can't be watched: %v", err)
+		log.Warningf("recover: no dirty tracking of a chunk of memory: %v", err)
 		c.drop()
 		return false
 	}
 	return true
 }
 
-// drop stops watching a chunk.
+// drop stops the tracking of a chunk.
 func (c *chunk) drop() {
 	if c.view != nil {
 		_ = unix.Munmap(c.view)
@@ -115,7 +118,6 @@ type watch struct {
 	file    *file
 	watcher *watcher
 	fd      int
-	size    uint64
 }
 
 // View implements capture.Watch.
@@ -133,7 +135,7 @@ func (v *watch) View(offset uint64, b []byte) []byte {
 	return c.view[at : at+uint64(len(b))]
 }
 
-// begin watches a chunk from now on, of which b is mapped by the sentry.
+// begin tracks a chunk from now on. b is the sentry's mapping of it from at on.
 func (v *watch) begin(c *chunk, i, at uint64, b []byte) bool {
 	c.drop()
 	sentry := around(b, at, chunkSize)
@@ -146,7 +148,7 @@ func (v *watch) begin(c *chunk, i, at uint64, b []byte) bool {
 		err = v.watcher.written(sentry, func(uint64, uint64) {})
 	}
 	if err != nil {
-		log.Warningf("recover: memory can't be watched: %v", err)
+		log.Warningf("recover: no dirty tracking of a chunk of memory: %v", err)
 		c.drop()
 		return false
 	}

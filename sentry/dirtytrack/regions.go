@@ -19,8 +19,8 @@ type region struct {
 	kept bool
 }
 
-// grant is what the memory manager mapped, for one address; two regions of one
-// grant are pieces of it.
+// grant is a mapping that the memory manager made. Two regions of one grant are
+// pieces of it.
 type grant struct {
 	mapping mapping
 	base    uint64 // file offset less address
@@ -80,8 +80,8 @@ func (rs *regions) remove(start, end uint64) {
 	*rs = slices.Replace(*rs, from, to, rest...)
 }
 
-// set puts a region in the place of what was there, as part of its neighbours
-// where it can be.
+// set puts a region in the place of those that were there, as part of its
+// neighbours where that can be.
 func (rs *regions) set(r region) {
 	rs.remove(r.start, r.end)
 	i := rs.find(r.start)

@@ -19,9 +19,9 @@ const (
 	firstWindow = 16 << 10
 	maxWindow   = 1 << 20
 	// maxOpen is the most that is mapped for writing at once because the
-	// memory manager asks for it: what it allocates at a time. A program that
-	// grows then has no fault more than without us, and one whose mappings
-	// are made anew, as by fork, doesn't have all its memory compared.
+	// memory manager asks for it: the size of its allocations. A program that
+	// grows then has no fault more than without tracking, and a program whose
+	// mappings are made anew, as by fork, doesn't have all its memory compared.
 	maxOpen = 2 << 20
 	// maxGap is how much closed memory is mapped again to spare a call to the
 	// stub process: a call takes as long as a few thousand page table entries.
@@ -29,10 +29,11 @@ const (
 	// maxKept is the most that stays open across captures, which compare it:
 	// about 0.1 ms for each MiB.
 	maxKept = 32 << 20
-	// keptGap is how much between two ranges that stay open does so too.
+	// keptGap is how much may lie between two ranges that stay open, and stays
+	// open with them.
 	keptGap = 64 << 10
 	// maxSplits is how many calls to the stub process a capture makes to leave
-	// something open, and gain is how many windows each must be worth.
+	// pages open, and gain is how many windows each must be worth.
 	maxSplits = 64
 	gain      = 4
 	// maxRegions bounds the host's mappings of one program, of which Linux
@@ -74,8 +75,8 @@ func (s *space) MapFile(addr hostarch.Addr, mf memmap.File, fr memmap.FileRange,
 		missing = append(missing, region{start: start, end: end, grant: g, open: end-start <= maxOpen})
 	})
 	if missing == nil {
-		// All of it is there and yet it is asked for: whatever the reason,
-		// mapping it as asked lets the program go on.
+		// The whole range is mapped and yet it is asked for: whatever the
+		// reason, mapping it as asked lets the program go on.
 		missing = []region{{start: start, end: end, grant: g, open: true}}
 	}
 	for _, r := range missing {
@@ -105,7 +106,7 @@ func (s *space) mapLocked(r region, precommit bool) error {
 }
 
 // write lets a program write to an address that is closed. It returns false
-// when it isn't: then the fault is the memory manager's.
+// where the address isn't: then the fault is the memory manager's.
 func (s *space) write(address uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -138,8 +139,10 @@ func (s *space) windowLocked(address uint64) window {
 	return w
 }
 
-// protect closes what is open of a file, but for what is hot, while the program
-// stands still. What stays open is noted as written.
+// protect closes the open regions of a file, but for hot pages. Those stay open
+// and are noted as written.
+//
+// Preconditions: the program stands still.
 func (s *space) protect(f *file, hot *pageset.Set) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +157,8 @@ func (s *space) protect(f *file, hot *pageset.Set) {
 	}
 }
 
-// closingLocked returns the spans of a file to be closed, and notes what stays
-// open.
+// closingLocked returns the spans of a file to be closed, and notes the regions
+// that stay open.
 func (s *space) closingLocked(f *file, hot *pageset.Set) []region {
 	all := s.regions.spans(f, maxGap)
 	split, kept := s.regions.keep(f, hot, keptGap, maxKept)
@@ -174,8 +177,8 @@ func (s *space) closingLocked(f *file, hot *pageset.Set) []region {
 	return rest
 }
 
-// keepLocked notes regions again that could not be closed. What was open may
-// go on to be written without a fault.
+// keepLocked notes regions again that could not be closed: the open ones may
+// still be written without a fault.
 func (s *space) keepLocked(before []region) {
 	for _, r := range before {
 		if r.open {

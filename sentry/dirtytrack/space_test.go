@@ -142,7 +142,7 @@ func TestSpace(t *testing.T) {
 		case 3:
 			f := s.tracker.fileOf(mfs[random.IntN(2)])
 			written[f].Clear()
-			hot := f.turn(new(pageset.Set))
+			hot := f.nextInterval(new(pageset.Set))
 			h.fails = random.IntN(5) == 0
 			s.protect(f, hot)
 			h.fails = false
@@ -191,7 +191,7 @@ func TestSequentialWritesOpenMore(t *testing.T) {
 	}
 	h.calls = 0
 	f := s.tracker.fileOf(mf)
-	s.protect(f, f.turn(new(pageset.Set)))
+	s.protect(f, f.nextInterval(new(pageset.Set)))
 	if h.calls != 1 {
 		t.Errorf("%d calls to protect it again", h.calls)
 	}
@@ -217,7 +217,7 @@ func TestWhatIsWrittenAllTheTimeStaysOpen(t *testing.T) {
 			faultAt(t, s, h, base+page*pageSize)
 		}
 		var changed pageset.Set
-		hot := f.turn(&changed)
+		hot := f.nextInterval(&changed)
 		s.protect(f, hot)
 		for _, page := range pages {
 			if !changed.Has(page) {
@@ -268,7 +268,7 @@ func TestScatteredWritesAreClosed(t *testing.T) {
 		}
 		before := len(s.regions.spans(f, maxGap))
 		h.calls = 0
-		s.protect(f, f.turn(new(pageset.Set)))
+		s.protect(f, f.nextInterval(new(pageset.Set)))
 		if h.calls > before+maxSplits {
 			t.Errorf("%d calls to close what is open, %d when all is", h.calls, before)
 		}

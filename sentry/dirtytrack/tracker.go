@@ -1,29 +1,33 @@
-// Package dirtytrack knows which pages of gVisor's memory files nobody can have
-// written since it was last asked. It implements capture.Tracker. There are
-// three ways to change such a page, and one way to see each:
+// Package dirtytrack knows which pages of gVisor's memory files may have been
+// written since a capture. It implements capture.Tracker. A page changes in
+// three ways, and each is seen in its own:
 //
 //   - The program writes, through the mappings that the platform makes in the
-//     stub processes. A platform of ours maps what the memory manager grants
-//     for writing, but read-only once it was asked; the first write then
-//     faults, and its window is mapped for writing and noted (package file
-//     space.go).
+//     stub processes. A platform around it maps writable memory read-only
+//     after a capture; the first write then faults, and a window around it is
+//     mapped for writing and noted (space.go, regions.go).
 //   - The sentry writes, through its own mapping of the file: userfaultfd
-//     write-protects that mapping and PAGEMAP_SCAN reads what became of it
-//     (watch.go).
-//   - The page is taken from the file and is another one when it comes back.
-//     Both of the above can miss that, so each file is mapped once more, where
-//     nobody but a capture reads: a page that is gone from that view's page
-//     tables may be another (file.go).
+//     write-protects that mapping, and PAGEMAP_SCAN reads which pages lost the
+//     protection (watch.go).
+//   - The page is taken from the file, and comes back as another. The two ways
+//     above can miss that, so each file is mapped once more, as a view that only
+//     captures read: a page that is gone from the view's page tables may be
+//     another (file.go).
 //
-// What is reported is always more than what changed, never less: whatever can't
-// be told counts as changed.
+// The pages reported are always more than those that changed, never fewer. A
+// page of which nothing can be told counts as written.
 //
-// It must not know checkpoints. Where the host's kernel lacks something there
+// It must not know checkpoints. Where the host's kernel lacks a mechanism there
 // is no Tracker, and captures compare contents.
 //
 // # Locks
 //
-//	gVisor's memory manager's, Tracker.mu, space.mu, file.mu
+//	the locks of gVisor's memory manager, then space.mu, then Tracker.mu or
+//	file.mu, of which none is held while the other is taken
+//
+// It starts no goroutines. Faults are handled on task goroutines, which stand
+// still while memory is captured; captures come one at a time. None of its
+// state is part of a checkpoint.
 package dirtytrack
 
 import (
@@ -42,7 +46,7 @@ import (
 
 const pageSize = 4096
 
-// Name is what the operator sees where a Tracker is at work.
+// Name is the name of this way of tracking, for the operator.
 const Name = "write-protect"
 
 // Tracker implements capture.Tracker. There is one in a process.
@@ -59,8 +63,9 @@ type Tracker struct {
 
 var _ capture.Tracker = (*Tracker)(nil)
 
-// New opens what the host's kernel has. It must be called before the seccomp
-// filters are installed. The error says what is missing.
+// New opens the descriptors that tracking needs. It must be called before the
+// seccomp filters are installed. The error names the mechanism that the host's
+// kernel lacks.
 func New() (*Tracker, error) {
 	w, err := openWatcher()
 	if err != nil {
@@ -74,7 +79,7 @@ func New() (*Tracker, error) {
 	}, nil
 }
 
-// Probe says what a Tracker would lack in this process.
+// Probe returns the error that New would return in this process.
 func Probe() error {
 	w, err := openWatcher()
 	if err != nil {
@@ -107,19 +112,19 @@ func (t *Tracker) Watch(ino uint64, fd int, size uint64, changed *pageset.Set) c
 		spaces = append(spaces, s)
 	}
 	t.mu.Unlock()
-	hot := f.turn(changed)
+	hot := f.nextInterval(changed)
 	for _, s := range spaces {
 		s.protect(f, hot)
 	}
 	f.collect(t.watcher, size, changed)
-	return &watch{file: f, watcher: t.watcher, fd: fd, size: size}
+	return &watch{file: f, watcher: t.watcher, fd: fd}
 }
 
 // Begin implements capture.Tracker.
-func (t *Tracker) Begin(ino uint64, fd int, size uint64) capture.Watch {
+func (t *Tracker) Begin(ino uint64, fd int) capture.Watch {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return &watch{file: t.fileLocked(ino), watcher: t.watcher, fd: fd, size: size}
+	return &watch{file: t.fileLocked(ino), watcher: t.watcher, fd: fd}
 }
 
 // Forget implements capture.Tracker.
@@ -148,8 +153,8 @@ func (t *Tracker) fileLocked(ino uint64) *file {
 	return f
 }
 
-// fileOf returns what is known of a memory file; nil for a file of another
-// kind, which no checkpoint holds.
+// fileOf returns the record of a memory file; nil for a file of another kind,
+// which no checkpoint holds.
 func (t *Tracker) fileOf(mapped memmap.File) *file {
 	mf, ok := mapped.(*pgalloc.MemoryFile)
 	if !ok {

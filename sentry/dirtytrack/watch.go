@@ -52,18 +52,18 @@ type pageRegion struct {
 	start, end, categories uint64
 }
 
-// errUnsupported: the host's kernel can't say who wrote what.
+// errUnsupported: the host's kernel can't tell which pages were written.
 var errUnsupported = errors.New("userfaultfd with WP_ASYNC, or PAGEMAP_SCAN, isn't there")
 
-// watcher is what the host's kernel knows of writes to this process's
-// mappings. Its descriptors are opened before the seccomp filters.
+// watcher asks the host's kernel which pages of this process's mappings were
+// written. Its descriptors are opened before the seccomp filters.
 type watcher struct {
 	uffd, pagemap int
 	regions       []pageRegion // used again by each scan
 }
 
 // openWatcher returns an error that wraps errUnsupported where the kernel lacks
-// something. It tries the whole of it on a page of its own.
+// a mechanism. It tries all of them on pages of its own.
 func openWatcher() (*watcher, error) {
 	uffd, err := openUserfaultfd()
 	if err != nil {

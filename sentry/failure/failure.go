@@ -77,7 +77,7 @@ type State struct {
 	Program string `json:"program"`
 }
 
-// Info is what a copy is told of the failure that it was restored for.
+// Info describes, to a copy, the failure that it was restored for.
 type Info struct {
 	Failure        State         `json:"failure"`
 	Level          uint32        `json:"level"`

@@ -8,7 +8,7 @@ import (
 // MaxFrames bounds a file of frames, in bytes.
 const MaxFrames = 4 << 20
 
-// FrameOverhead is what a frame takes beside itself, in bytes.
+// FrameOverhead is the size of a frame's length in a file of frames, in bytes.
 const FrameOverhead = 4
 
 // AppendFrame appends a frame to a file of frames: its length in four bytes,

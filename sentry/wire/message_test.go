@@ -73,27 +73,6 @@ func TestDecodeMessageRefuses(t *testing.T) {
 	}
 }
 
-func TestDecodeRequestRefuses(t *testing.T) {
-	for _, tc := range []struct {
-		name, in string
-		want     error
-	}{
-		{"foreground", `{"id":1,"verb":"foreground","signo":2,"container":"web"}`, nil},
-		{"no id", `{"verb":"run"}`, ErrMalformed},
-		{"no container", `{"id":1,"verb":"foreground","signo":2}`, ErrMalformed},
-		{"a container with a blank", `{"id":1,"verb":"foreground","signo":2,"container":"a b"}`, ErrMalformed},
-		{"a container with a control character", `{"id":1,"verb":"foreground","signo":2,"container":"a\u0000"}`, ErrMalformed},
-		{"a long container", `{"id":1,"verb":"foreground","signo":2,"container":"` + strings.Repeat("x", MaxContainer+1) + `"}`, ErrMalformed},
-		{"a container of the whole sandbox", `{"id":1,"verb":"run","container":"web"}`, ErrMalformed},
-		{"signal", `{"id":1,"verb":"foreground","signo":65,"container":"web"}`, ErrMalformed},
-		{"too large", strings.Repeat(" ", MaxMessage+1), ErrTooLarge},
-	} {
-		if _, err := DecodeRequest([]byte(tc.in)); !errors.Is(err, tc.want) {
-			t.Errorf("%s: got %v, want %v", tc.name, err, tc.want)
-		}
-	}
-}
-
 func FuzzDecodeMessage(f *testing.F) {
 	f.Add([]byte(`{"failure":{"kind":2,"key":1}}`))
 	f.Fuzz(func(t *testing.T, b []byte) {

@@ -9,14 +9,10 @@
 //	    | <------- CheckpointRequest ------ |
 //	    | <------------ Resolved ---------- |
 //
-// It must not know gVisor or what either end does with a message.
+// It must not know gVisor, nor either end's use of a message. No locks and no
+// goroutines.
 package wire
 
 // MaxMessage bounds a packet, in bytes: a failure's data in base64, its message
 // with every byte escaped, and the rest.
 const MaxMessage = 160 << 10
-
-// CheckpointRequest is a program waiting in RECOVER_CHECKPOINT.
-type CheckpointRequest struct {
-	TID int32 `json:"tid"`
-}
