@@ -45,8 +45,7 @@ func (f pagesFile) ReadPages(b []byte, first uint64, sums []uint64) error {
 	return nil
 }
 
-// Open opens the files of an image for reading. Its manifest is empty, and it is
-// safe for concurrent use but for Close. The caller closes the image. Errors:
+// Open opens the files of an image for reading. Its manifest is empty. The caller closes the image. Errors:
 // the operating system's.
 func Open(dir string) (checkpoint.Image, error) {
 	img := &imageDir{files: make(map[checkpoint.FileName]*os.File)}
@@ -82,5 +81,6 @@ func (i *imageDir) Close() error {
 	for _, f := range i.files {
 		errs = append(errs, f.Close())
 	}
+	clear(i.files)
 	return errors.Join(errs...)
 }
