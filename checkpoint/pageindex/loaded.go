@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Loaded says where a sandbox that was restored from a checkpoint has its
-// pages. A page that the sandbox no longer wanted is nowhere.
+// Loaded is the places at which a sandbox that was restored from a checkpoint
+// has its pages. A page that the sandbox no longer wanted has no place.
 type Loaded struct {
 	Files []LoadedFile
 	// Sums are the XXH64 of the checkpoint's pages, by their place in its pages
@@ -14,7 +14,7 @@ type Loaded struct {
 	Sums []uint64
 }
 
-// LoadedFile is a memory file, named by what fstat says of it.
+// LoadedFile is a memory file, named by its device and inode.
 type LoadedFile struct {
 	Dev, Ino uint64
 	Runs     []LoadedRun
@@ -40,8 +40,9 @@ func (f *LoadedFile) Add(r LoadedRun) {
 	f.Runs = append(f.Runs, r)
 }
 
-// Encode returns l as numbers of 8 bytes, little-endian: of files, and for each
-// its dev, ino, runs and their members; of sums, and they.
+// Encode returns l as numbers of 8 bytes, little-endian: the number of files,
+// and of each its Dev, Ino, number of runs and their Page, Place and Pages; the
+// number of sums, and the sums.
 func (l *Loaded) Encode() []byte {
 	words := 2 + len(l.Sums)
 	for _, f := range l.Files {
@@ -65,8 +66,8 @@ func (l *Loaded) Encode() []byte {
 	return b
 }
 
-// DecodeLoaded is the inverse of Encode. What it returns is consistent: all
-// places have sums, and no page overflows. Errors: ErrMalformed.
+// DecodeLoaded is the inverse of Encode. Its result is consistent: all places
+// have sums, and no page overflows. Errors: ErrMalformed.
 func DecodeLoaded(b []byte) (Loaded, error) {
 	d := loadedDecoder{rest: b}
 	var l Loaded
@@ -109,7 +110,7 @@ func (d *loadedDecoder) word() uint64 {
 	return w
 }
 
-// count reads a number of things of at least so many words each.
+// count reads a number of items, each of which takes at least so many words.
 func (d *loadedDecoder) count(words int) uint64 {
 	n := d.word()
 	if n > uint64(len(d.rest)/8/words) {

@@ -1,14 +1,20 @@
-// Package pageindex says where the pages of a checkpoint are. gVisor's pages
-// file is the contents of all committed pages in the order of its memory
-// metadata; an index lists that order as runs of pages, each found somewhere
+// Package pageindex is the format of page indexes: gVisor's pages file is the
+// contents of all committed pages in the order of its memory metadata, and an
+// index lists that order as runs of pages, each of which is found somewhere
 // else. Two kinds of index share the format:
 //
-//   - what a sandbox hands out beside a checkpoint: each run is in the parent,
-//     at the page of the parent's own pages file, or was staged;
-//   - what a store keeps, which Resolve makes of it: each run has an address in
-//     the store, whatever checkpoint it was first part of.
+//   - a sandbox hands one out beside a checkpoint: each run is in the parent, at
+//     a page of the parent's own pages file, or was staged;
+//   - a store keeps another, which Resolve makes of the first: each run has an
+//     address in the store, whichever checkpoint it was first part of.
 //
-// It must not know gVisor, nor how pages are stored.
+// Loaded is the way back: the places at which a restored sandbox has the pages.
+//
+// Both formats come from peers that may be hostile. Decoding them takes memory
+// in proportion to the bytes that there are, and its results are consistent.
+//
+// It must not know gVisor, nor how pages are stored. The package has no locks
+// and starts no goroutines.
 package pageindex
 
 import (
@@ -23,7 +29,7 @@ import (
 // PageSize is the only size of a page that gVisor can save.
 const PageSize = 4096
 
-// Source says what a run's Page counts from.
+// Source is the origin that a run's Page counts from.
 type Source uint8
 
 // The sources. A store's index has only Parent's number, for addresses.
@@ -158,9 +164,8 @@ func (d *decoder) run() (Run, bool) {
 	return r, true
 }
 
-// Resolve turns what a sandbox handed out into a store's index: staged page n
-// has the address base+n, and the parent's pages those that parent, a store's
-// index, gives them. Errors: ErrMalformed when a run isn't there, or when the
+// Resolve turns a sandbox's index into a store's: staged page n has the address
+// base+n, and a page of the parent the address in parent, a store's index. Errors: ErrMalformed when a run isn't there, or when the
 // result has more than maxRuns.
 func Resolve(index, parent []Run, base, staged uint64, maxRuns int) ([]Run, error) {
 	p := newLookup(parent)
@@ -184,7 +189,7 @@ func Resolve(index, parent []Run, base, staged uint64, maxRuns int) ([]Run, erro
 	return out, nil
 }
 
-// Reader finds pages of one index, many times over.
+// Reader finds pages of one index, many times over. It is immutable.
 type Reader struct{ lookup }
 
 // NewReader returns a Reader of index, which must not change.

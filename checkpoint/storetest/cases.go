@@ -102,7 +102,7 @@ func testSeqRises(t *testing.T, h Harness) {
 
 func testRefusedPublish(t *testing.T, h Harness) {
 	s := h.New(t, mine)
-	for what, change := range map[string]func(*checkpoint.Manifest){
+	for name, change := range map[string]func(*checkpoint.Manifest){
 		"gVisor version": func(m *checkpoint.Manifest) { m.GVisorVersion = "v2" },
 		"architecture":   func(m *checkpoint.Manifest) { m.Arch = "arm64" },
 		"container":      func(m *checkpoint.Manifest) { m.ContainerID = "d" },
@@ -111,7 +111,7 @@ func testRefusedPublish(t *testing.T, h Harness) {
 		m := manifest(1)
 		change(&m)
 		_, err := st.Publish(context.Background(), m)
-		expectError(t, "publish for another "+what, err, checkpoint.ErrVersion)
+		expectError(t, "publish for another "+name, err, checkpoint.ErrVersion)
 		st.Discard()
 	}
 	expectList(t, s)
@@ -180,7 +180,7 @@ func testListIsACopy(t *testing.T, h Harness) {
 	good, _, _ := s.List(context.Background())
 	good[0].Files[0].Hash = "changed"
 	if err := s.Verify(context.Background(), 1); err != nil {
-		t.Errorf("a change to what List returned reached the store: %v", err)
+		t.Errorf("a change to the result of List reached the store: %v", err)
 	}
 }
 
@@ -189,13 +189,13 @@ func testDamage(t *testing.T, h Harness) {
 	publish(t, s, 1)
 	seq := checkpoint.Seq(1)
 	for _, name := range checkpoint.FileNames {
-		for what, change := range damages() {
+		for way, change := range damages() {
 			seq++
 			publish(t, s, seq)
 			h.Damage(t, s, seq, name, change)
 			_, err := s.Open(context.Background(), seq)
-			expectError(t, "open with "+what+" of "+string(name), err, checkpoint.ErrDamaged)
-			expectError(t, "verify with "+what+" of "+string(name), s.Verify(context.Background(), seq), checkpoint.ErrDamaged)
+			expectError(t, "open with "+way+" of "+string(name), err, checkpoint.ErrDamaged)
+			expectError(t, "verify with "+way+" of "+string(name), s.Verify(context.Background(), seq), checkpoint.ErrDamaged)
 			if err := s.Remove(context.Background(), seq); err != nil {
 				t.Errorf("remove a damaged checkpoint: %v", err)
 			}
@@ -349,55 +349,9 @@ func verifyListed(t *testing.T, s checkpoint.Store) {
 	}
 }
 
-func testReopen(t *testing.T, h Harness) {
-	if h.Reopen == nil {
-		t.Skip("keeps nothing when it is closed")
-	}
-	s := h.New(t, mine)
-	first := publish(t, s, 3)
-	publish(t, s, 4)
-	stage(t, s, 5) // left over
-	s = h.Reopen(t, s, mine)
-	expectList(t, s, 3, 4)
-	img := open(t, s, 3)
-	if !reflect.DeepEqual(img.Manifest(), first) {
-		t.Errorf("reopened is %+v, published was %+v", img.Manifest(), first)
-	}
-	expectContents(t, img, 3)
-	st := stage(t, s, 4)
-	defer st.Discard()
-	for _, seq := range []checkpoint.Seq{2, 4} {
-		if _, err := st.Publish(context.Background(), manifest(seq)); err == nil {
-			t.Errorf("published %d after 4", seq)
-		}
-	}
-	publish(t, s, 5)
-	expectList(t, s, 3, 4, 5)
-}
-
-func testReopenedForAnother(t *testing.T, h Harness) {
-	if h.Reopen == nil {
-		t.Skip("keeps nothing when it is closed")
-	}
-	s := h.New(t, mine)
-	publish(t, s, 1)
-	for what, change := range map[string]func(*Identity){
-		"gVisor version": func(id *Identity) { id.GVisorVersion = "v2" },
-		"architecture":   func(id *Identity) { id.Arch = "arm64" },
-		"container":      func(id *Identity) { id.ContainerID = "d" },
-	} {
-		id := mine
-		change(&id)
-		s = h.Reopen(t, s, id)
-		expectError(t, "verify for another "+what, s.Verify(context.Background(), 1), checkpoint.ErrVersion)
-	}
-	s = h.Reopen(t, s, mine)
-	expectContents(t, open(t, s, 1), 1)
-}
-
-func expectError(t *testing.T, what string, err, want error) {
+func expectError(t *testing.T, name string, err, want error) {
 	t.Helper()
 	if !errors.Is(err, want) {
-		t.Errorf("%s: got %v, want %v", what, err, want)
+		t.Errorf("%s: got %v, want %v", name, err, want)
 	}
 }

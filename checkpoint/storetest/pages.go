@@ -22,8 +22,8 @@ const pageSize = pageindex.PageSize
 // are.
 var guestFiles = []checkpoint.FileName{checkpoint.FileKernel, checkpoint.FilePagesMeta}
 
-// memory is what a program's pages contain, one number a page. Odd ones can't
-// be compressed.
+// memory is a program's pages, a number for the contents of each. Odd numbers
+// stand for pages that can't be compressed.
 type memory []uint64
 
 func (m memory) bytes() []byte {
@@ -41,8 +41,8 @@ func (m memory) bytes() []byte {
 	return b
 }
 
-// diff is what a sandbox hands out for m when it knows parent: an index and
-// the pages staged.
+// diff returns the index and the staged pages that a sandbox hands out for m when
+// it knows parent.
 func (m memory) diff(parent memory) (index []pageindex.Run, staged memory) {
 	where := make(map[uint64]int)
 	for i, n := range parent {
@@ -116,7 +116,7 @@ func expectMemory(t *testing.T, img checkpoint.Image, want memory) {
 	}
 	got, err := io.ReadAll(io.NewSectionReader(pages, 0, pages.Size()))
 	if err != nil || !bytes.Equal(got, want.bytes()) {
-		t.Errorf("pages of %d aren't what they were: %d bytes, %v", img.Manifest().Seq, len(got), err)
+		t.Errorf("pages of %d aren't those written: %d bytes, %v", img.Manifest().Seq, len(got), err)
 	}
 	verified, sums := make([]byte, len(got)), make([]uint64, len(want))
 	if err := pages.ReadPages(verified, 0, sums); err != nil || !bytes.Equal(got, verified) {
@@ -152,7 +152,7 @@ func testIncremental(t *testing.T, h Harness) {
 	}
 }
 
-// expectUsage compares what checkpoints need with bounds.
+// expectUsage compares the room that checkpoints need with bounds.
 func expectUsage(t *testing.T, s checkpoint.Store, low, high int64) {
 	t.Helper()
 	u, err := s.Usage(context.Background())
@@ -161,7 +161,7 @@ func expectUsage(t *testing.T, s checkpoint.Store, low, high int64) {
 	}
 }
 
-// testLimit: a checkpoint that fits is kept whatever else is there; one that
+// testLimit: a checkpoint that fits is kept beside any others; a checkpoint that
 // is too large by itself is refused, and nothing of it stays.
 func testLimit(t *testing.T, h Harness) {
 	id := mine
@@ -205,7 +205,7 @@ func testParentGone(t *testing.T, h Harness) {
 	}
 }
 
-// history is a random life of a store, and what should be in it.
+// history is a random life of a store, and the memory that should be in it.
 type history struct {
 	random *rand.Rand
 	now    memory
@@ -231,8 +231,8 @@ func (h *history) change() {
 	}
 }
 
-// testHistory takes checkpoints of a changing memory, removes some, goes back
-// to others, and reopens; what is there is always whole, and there is room
+// testHistory takes checkpoints of a changing memory, removes some, goes back to
+// others, and reopens. All kept checkpoints are always whole, and there is room
 // for nothing else.
 func testHistory(t *testing.T, h Harness) {
 	s := h.New(t, mine)
@@ -300,7 +300,7 @@ func testHostileIndex(t *testing.T, h Harness) {
 	staged := func(page, pages uint64) []pageindex.Run {
 		return []pageindex.Run{{Source: pageindex.Staged, Page: page, Pages: pages}}
 	}
-	for what, index := range map[string][]byte{
+	for name, index := range map[string][]byte{
 		"nothing":              nil,
 		"rubbish":              []byte("rubbish that is long enough"),
 		"a page not staged":    pageindex.AppendTo(nil, staged(3, 1)),
@@ -313,10 +313,10 @@ func testHostileIndex(t *testing.T, h Harness) {
 		}
 		write(t, st, checkpoint.FilePageIndex, index)
 		_, err := st.Publish(context.Background(), manifest(2))
-		if what == "a page far away" {
-			expectError(t, "publish "+what, err, checkpoint.ErrFull)
+		if name == "a page far away" {
+			expectError(t, "publish "+name, err, checkpoint.ErrFull)
 		} else {
-			expectError(t, "publish "+what, err, checkpoint.ErrDamaged)
+			expectError(t, "publish "+name, err, checkpoint.ErrDamaged)
 		}
 		st.Discard()
 	}
@@ -332,14 +332,14 @@ func testCompare(t *testing.T, h Harness) {
 	s := h.New(t, id)
 	first, second := memory{1, 2, 3}, memory{1, 4, 3}
 	publishMemory(t, s, 1, 0, nil, first)
-	for what, full := range map[string]memory{"a change": {1, 4, 5}, "a page": {1, 4}, "a new page": {1, 4, 3, 0}} {
+	for name, full := range map[string]memory{"a change": {1, 4, 5}, "a page": {1, 4}, "a new page": {1, 4, 3, 0}} {
 		st := stageMemory(t, s, 2, 1, first, second)
 		if err := st.File(checkpoint.FileFull).Truncate(0); err != nil {
 			t.Fatal(err)
 		}
 		write(t, st, checkpoint.FileFull, full.bytes())
 		_, err := st.Publish(context.Background(), manifest(2))
-		expectError(t, "publish without "+what, err, checkpoint.ErrMissed)
+		expectError(t, "publish without "+name, err, checkpoint.ErrMissed)
 		st.Discard()
 	}
 	expectList(t, s, 1)

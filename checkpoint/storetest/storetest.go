@@ -1,8 +1,9 @@
-// Package storetest is the conformance suite of checkpoint.Store: what every
-// implementation must do, whatever it keeps checkpoints in.
+// Package storetest is the conformance suite of checkpoint.Store: each test is a
+// part of the contract that every implementation must keep.
 //
-// It must not know how an implementation works; what it needs beyond the
-// interface is in Harness.
+// It must not know how an implementation works. Harness has the means that the
+// suite needs beyond the interface. The package has no locks; its goroutines end
+// with their test.
 package storetest
 
 import (
@@ -15,7 +16,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Identity is whose checkpoints the store under test is opened for.
+// Identity is the identity of the checkpoints that the store under test is
+// opened for, and its bounds.
 type Identity struct {
 	GVisorVersion, Arch, ContainerID string
 	// MaxBytes bounds a checkpoint.
@@ -30,57 +32,66 @@ type Identity struct {
 type Harness struct {
 	// New returns an empty store, closed at the end of the test.
 	New func(t *testing.T, id Identity) checkpoint.Store
-	// Reopen closes a store and opens it again for id; nil for a store that
-	// keeps nothing when it is closed.
+	// Reopen closes a store and opens it again for id. It is nil for a store
+	// that keeps nothing when it is closed: the tests of durability aren't part
+	// of that store's contract.
 	Reopen func(t *testing.T, s checkpoint.Store, id Identity) checkpoint.Store
 	// Damage changes the bytes of a published file with change, which returns
 	// the new contents.
 	Damage func(t *testing.T, s checkpoint.Store, seq checkpoint.Seq, name checkpoint.FileName, change func([]byte) []byte)
 	// DamagePage changes the contents of a published checkpoint's page where
-	// they are kept, be it for others too.
+	// they are kept, for all checkpoints that share the page.
 	DamagePage func(t *testing.T, s checkpoint.Store, seq checkpoint.Seq, page uint64, change func([]byte))
-	// Room is the number of pages that the store keeps room for when it was
-	// compacted.
+	// Room compacts the store and returns the number of pages that it keeps
+	// room for.
 	Room func(s checkpoint.Store) int
 }
 
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
-	for name, test := range map[string]func(*testing.T, Harness){
-		"Empty":              testEmpty,
-		"PublishAndOpen":     testPublishAndOpen,
-		"StagedIsInvisible":  testStagedIsInvisible,
-		"StagingEndsOnce":    testStagingEndsOnce,
-		"SeqRises":           testSeqRises,
-		"RefusedPublish":     testRefusedPublish,
-		"TooLarge":           testTooLarge,
-		"Cancelled":          testCancelled,
-		"Remove":             testRemove,
-		"RemoveWhileOpen":    testRemoveWhileOpen,
-		"ListIsACopy":        testListIsACopy,
-		"Damage":             testDamage,
-		"DamagedPages":       testDamagedPages,
-		"Incremental":        testIncremental,
-		"ParentGone":         testParentGone,
-		"History":            testHistory,
-		"HostileIndex":       testHostileIndex,
-		"Compare":            testCompare,
-		"Limit":              testLimit,
-		"PagesReadAnywhere":  testPagesReadAnywhere,
-		"WrittenAfterwards":  testWrittenAfterwards,
-		"ImagesAreSeparate":  testImagesAreSeparate,
-		"Closed":             testClosed,
-		"Concurrent":         testConcurrent,
-		"Reopen":             testReopen,
-		"ReopenedForAnother": testReopenedForAnother,
-	} {
+	run(t, h, map[string]func(*testing.T, Harness){
+		"Empty":             testEmpty,
+		"PublishAndOpen":    testPublishAndOpen,
+		"StagedIsInvisible": testStagedIsInvisible,
+		"StagingEndsOnce":   testStagingEndsOnce,
+		"SeqRises":          testSeqRises,
+		"RefusedPublish":    testRefusedPublish,
+		"TooLarge":          testTooLarge,
+		"Cancelled":         testCancelled,
+		"Remove":            testRemove,
+		"RemoveWhileOpen":   testRemoveWhileOpen,
+		"ListIsACopy":       testListIsACopy,
+		"Damage":            testDamage,
+		"DamagedPages":      testDamagedPages,
+		"Incremental":       testIncremental,
+		"ParentGone":        testParentGone,
+		"History":           testHistory,
+		"HostileIndex":      testHostileIndex,
+		"Compare":           testCompare,
+		"Limit":             testLimit,
+		"PagesReadAnywhere": testPagesReadAnywhere,
+		"WrittenAfterwards": testWrittenAfterwards,
+		"ImagesAreSeparate": testImagesAreSeparate,
+		"Closed":            testClosed,
+		"Concurrent":        testConcurrent,
+	})
+	if h.Reopen != nil {
+		run(t, h, map[string]func(*testing.T, Harness){
+			"Reopen":             testReopen,
+			"ReopenedForAnother": testReopenedForAnother,
+		})
+	}
+}
+
+func run(t *testing.T, h Harness, tests map[string]func(*testing.T, Harness)) {
+	for name, test := range tests {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}
 }
 
 var mine = Identity{GVisorVersion: "v1", Arch: "amd64", ContainerID: "c"}
 
-// manifest is what a supervisor would publish as checkpoint seq.
+// manifest is a manifest as a supervisor publishes it.
 func manifest(seq checkpoint.Seq) checkpoint.Manifest {
 	return checkpoint.Manifest{
 		Seq: seq, Parent: seq - 1, Trigger: checkpoint.TriggerInterval,
@@ -90,13 +101,13 @@ func manifest(seq checkpoint.Seq) checkpoint.Manifest {
 	}
 }
 
-// content is what the suite writes into a file: different for each.
+// content is a file's contents, different for each file.
 func content(seq checkpoint.Seq, name checkpoint.FileName) []byte {
 	return bytes.Repeat([]byte{byte(seq), name[0], name[1], 'x', byte(len(name))}, 200)
 }
 
 // someMemory is the memory of a checkpoint whose contents don't matter, larger
-// than what is copied at once.
+// than a chunk that is copied at once.
 func someMemory(seq checkpoint.Seq) memory {
 	m := make(memory, 257)
 	for i := range m {
@@ -134,13 +145,13 @@ func open(t *testing.T, s checkpoint.Store, seq checkpoint.Seq) checkpoint.Image
 	return img
 }
 
-// expectContents reads an image's files from where they stand.
+// expectContents reads an image's files from their positions on.
 func expectContents(t *testing.T, img checkpoint.Image, seq checkpoint.Seq) {
 	t.Helper()
 	for _, name := range guestFiles {
 		got, err := io.ReadAll(img.File(name))
 		if err != nil || !bytes.Equal(got, content(seq, name)) {
-			t.Errorf("%s of %d: read %d bytes, %v; not what was written", name, seq, len(got), err)
+			t.Errorf("%s of %d: read %d bytes, %v; not those written", name, seq, len(got), err)
 		}
 	}
 	expectMemory(t, img, someMemory(seq))

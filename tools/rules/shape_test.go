@@ -23,7 +23,6 @@ var vagueNames = []string{"util", "utils", "common", "helper", "helpers", "types
 // a test, so a new one is a decision that is written down here.
 var allowedSkips = map[string]int{
 	"checkpoint/store/disk_test.go":   1, // who may not mount can't fill a small file system
-	"checkpoint/storetest/cases.go":   2, // what survives a closed store, which is nothing for one in memory
 	"sentry/dirtytrack/watch_test.go": 1, // a kernel before Linux 6.7 can't say who wrote what
 	"test/harness/need.go":            1, // the one place where the end-to-end tests say what they miss
 
