@@ -96,11 +96,44 @@ func (l *Lifecycle) makeCopy(seq checkpoint.Seq) {
 	l.beginCopy()
 }
 
+// waitsWith reports whether a sandbox is the standby that was claimed, while the
+// failed sandbox goes.
+func (m *making) waitsWith(generation int) bool {
+	return m != nil && m.stage == clearing && m.claimed != nil && m.claimed.Generation == generation
+}
+
+// claimedBooted notes what has become of a standby that was claimed while its
+// sandbox was being made.
+func (m *making) claimedBooted(err error) {
+	if err != nil {
+		m.fallBack(err)
+		m.claimed = nil
+		return
+	}
+	m.claimed.Phase, m.claimed.Kind = standby.Ready, config.StandbyWarm
+}
+
+// claimedRestored notes so of one that was claimed while it was being loaded.
+func (l *Lifecycle) claimedRestored(err error) {
+	m := l.making
+	if err != nil {
+		m.fallBack(err)
+		l.destroy(m.claimed.Generation)
+		m.claimed = nil
+		return
+	}
+	m.claimed.Phase = standby.Ready
+}
+
 // beginCopy gets hold of a sandbox: the standby that was claimed, or another.
 func (l *Lifecycle) beginCopy() {
 	m := l.making
-	if m.claimed != nil && m.claimed.Phase == standby.Loading {
+	switch {
+	case m.claimed != nil && m.claimed.Phase == standby.Loading:
 		m.stage, m.generation, m.kind = loading, m.claimed.Generation, config.StandbyHot
+		return
+	case m.claimed != nil && m.claimed.Kind == config.StandbyHot && m.claimed.Phase == standby.Ready:
+		l.copyMade(m.claimed.Generation, config.StandbyHot, m.reasons)
 		return
 	}
 	l.do(OpenCheckpoint{Seq: m.seq})
@@ -153,6 +186,10 @@ func (l *Lifecycle) restored(e Restored) {
 		l.sandbox(e.Generation).holds = restoredFrom{e.Seq, e.RunTime, e.TakenAt}
 	}
 	m := l.making
+	if m.waitsWith(e.Generation) {
+		l.claimedRestored(err)
+		return
+	}
 	if m == nil || m.generation != e.Generation {
 		l.tend(standby.Restored{Generation: e.Generation, RunTime: e.RunTime, Damaged: errors.Is(err, checkpoint.ErrDamaged), Err: err})
 		return

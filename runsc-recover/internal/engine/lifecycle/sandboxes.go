@@ -59,6 +59,8 @@ func (l *Lifecycle) booted(e Booted) {
 		err = sandbox.ErrGone
 	}
 	switch {
+	case l.making.waitsWith(e.Generation):
+		l.making.claimedBooted(err)
 	case l.making != nil && l.making.generation == e.Generation:
 		l.copyBooted(err)
 	case l.afresh != nil && l.afresh.generation == e.Generation:
