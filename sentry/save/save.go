@@ -145,7 +145,7 @@ func captureRequest(r Request) capture.Request {
 func pause(r Request, objects *graph, pages *capture.Capture) (*wire.CheckpointCost, error) {
 	r.Exclusive.Lock()
 	defer r.Exclusive.Unlock()
-	cost := &wire.CheckpointCost{TakenAt: time.Now()}
+	began, cost := time.Now(), &wire.CheckpointCost{}
 	// A stack that is being saved drops packets that arrive.
 	network := r.Network()
 	network.Hold()
@@ -154,7 +154,7 @@ func pause(r Request, objects *graph, pages *capture.Capture) (*wire.CheckpointC
 	defer r.Kernel.Unpause()
 	r.Kernel.ReceiveTaskStates()
 	stopped := time.Now()
-	cost.Stop = stopped.Sub(cost.TakenAt)
+	cost.Stop = stopped.Sub(began)
 	if err := r.Stopped(); err != nil {
 		return nil, err
 	}

@@ -46,10 +46,9 @@ type Reply struct {
 // CheckpointCost is the time that VerbCheckpoint took. Durations are
 // nanoseconds.
 type CheckpointCost struct {
-	TakenAt time.Time     `json:"taken_at"`
-	Stop    time.Duration `json:"stop_ns"`
-	Kernel  time.Duration `json:"kernel_ns"`
-	Copy    time.Duration `json:"copy_ns"`
+	Stop   time.Duration `json:"stop_ns"`
+	Kernel time.Duration `json:"kernel_ns"`
+	Copy   time.Duration `json:"copy_ns"`
 	// Tracking names the way in which changed pages were found.
 	Tracking string `json:"tracking,omitempty"` // at most MaxTracking bytes
 }

@@ -15,7 +15,7 @@ func TestRoundTrip(t *testing.T) {
 	at := time.Unix(1, 2).UTC()
 	for _, m := range []Message{
 		{Reply: &Reply{ID: 1, Err: &Error{Code: CodeUnsavable, Text: "a host file"}}},
-		{Reply: &Reply{ID: 2, Checkpoint: &CheckpointCost{TakenAt: at, Stop: 1, Kernel: 2, Copy: 3}}},
+		{Reply: &Reply{ID: 2, Checkpoint: &CheckpointCost{Stop: 1, Kernel: 2, Copy: 3}}},
 		{Failure: &failure.State{Kind: failure.Signal, Signo: 11, Key: 1, Time: at, Program: "redis"}},
 		{Checkpoint: &CheckpointRequest{TID: 7}},
 		{Resolved: &Resolved{}},
