@@ -8,8 +8,8 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// forGVisor returns a copy of a spec that means to gVisor what the spec means to
-// others. Paths are absolute, as from the directory bundle. Hooks are left out,
+// forGVisor returns a copy of a spec that means the same to gVisor as the spec
+// means to other runtimes. Paths are absolute, as from the directory bundle. Hooks are left out,
 // since they run once for the container and not in each generation. Errors:
 // errdefs.CodeUnsupported.
 func forGVisor(spec *specs.Spec, bundle string) (*specs.Spec, error) {

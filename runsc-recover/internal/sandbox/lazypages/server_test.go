@@ -222,7 +222,7 @@ func TestServedPages(t *testing.T) {
 	expectLoaded(t, s, mem)
 }
 
-// expectLoaded checks what is said of every other page of a file being loaded.
+// expectLoaded checks the answer of Loaded for every other page of a file.
 func expectLoaded(t *testing.T, s *served, mem *os.File) {
 	t.Helper()
 	l, ok := s.Loaded()
@@ -288,8 +288,8 @@ func TestDamagedPageIsNotServed(t *testing.T) {
 	}
 }
 
-// TestHostileSandbox: what gVisor's client would never ask for is refused, and
-// the server lives on.
+// Requests that gVisor's client would never make are refused, and the server
+// lives on.
 func TestHostileSandbox(t *testing.T) {
 	s := serveTest(t)
 	c := s.client(t)
