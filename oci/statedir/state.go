@@ -33,9 +33,9 @@ const (
 	StatusStopped Status = "stopped"
 )
 
-// Generation is what must be known of a sandbox to remove it without its
+// Sandbox is what must be known of a sandbox to remove it without its
 // supervisor.
-type Generation struct {
+type Sandbox struct {
 	Number int    `json:"number"`
 	ID     string `json:"id"`
 	Root   string `json:"root"`
@@ -80,7 +80,7 @@ type State struct {
 	Hooks       *specs.Hooks `json:"hooks,omitempty"`
 	CgroupPaths []string     `json:"cgroup_paths,omitempty"` // host directories made for the container
 	SystemdUnit string       `json:"systemd_unit,omitempty"` // the scope that they are, if one
-	Generations []Generation `json:"generations,omitempty"`
+	Sandboxes   []Sandbox    `json:"generations,omitempty"`
 	Standby     Standby      `json:"standby,omitzero"`
 	// CheckpointError says why the last checkpoint could not be taken.
 	CheckpointError string `json:"checkpoint_error,omitempty"`

@@ -27,9 +27,9 @@ func newState(t *testing.T) (Dir, *State) {
 		Version: StateVersion, OCIVersion: "1.2.0", ID: "web", Status: StatusRunning,
 		Bundle: "/b", Rootfs: "/b/rootfs", Created: time.Unix(1, 2).UTC(),
 		Annotations: map[string]string{"k": "v"}, Supervisor: self,
-		Policy:      config.Config{Enabled: true, Interval: time.Second},
-		Generations: []Generation{{Number: 1, ID: "g", Root: "/r", Processes: []Process{self}}},
-		Exit:        &Exit{Status: 3, At: time.Unix(5, 0).UTC()},
+		Policy:    config.Config{Enabled: true, Interval: time.Second},
+		Sandboxes: []Sandbox{{Number: 1, ID: "g", Root: "/r", Processes: []Process{self}}},
+		Exit:      &Exit{Status: 3, At: time.Unix(5, 0).UTC()},
 	}
 }
 

@@ -39,7 +39,7 @@ const (
 func Cleanup(dir statedir.Dir, st *statedir.State) error {
 	var errs []error
 	if st != nil {
-		errs = append(errs, killGenerations(st.Generations))
+		errs = append(errs, killGenerations(st.Sandboxes))
 	}
 	errs = append(errs, netns.PutBackSaved(dir), unmountBelow(string(dir)))
 	if st != nil {
@@ -63,7 +63,7 @@ func Cleanup(dir statedir.Dir, st *statedir.State) error {
 //
 // Preconditions: those of Cleanup.
 func Reset(dir statedir.Dir, st *statedir.State) error {
-	errs := []error{killGenerations(st.Generations), unmountBelow(string(dir)), cgroup.Remove(st.SystemdUnit, st.CgroupPaths)}
+	errs := []error{killGenerations(st.Sandboxes), unmountBelow(string(dir)), cgroup.Remove(st.SystemdUnit, st.CgroupPaths)}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clean up container: %w", err)
 	}
@@ -98,7 +98,7 @@ func removeState(dir statedir.Dir) (err error) {
 
 // killGenerations ends the processes of sandboxes that are still those that
 // were started, and waits until they are gone.
-func killGenerations(gens []statedir.Generation) error {
+func killGenerations(gens []statedir.Sandbox) error {
 	var procs []statedir.Process
 	for _, g := range gens {
 		procs = append(procs, g.Processes...)

@@ -42,7 +42,7 @@ func TestCleanupRemovesWhatIsLeft(t *testing.T) {
 	st := &statedir.State{
 		ID:     "c",
 		Policy: config.Config{Store: store},
-		Generations: []statedir.Generation{{Processes: []statedir.Process{
+		Sandboxes: []statedir.Sandbox{{Processes: []statedir.Process{
 			proc,
 			{Pid: os.Getpid(), StartTime: 1}, // ours now, another's then
 		}}},

@@ -97,7 +97,7 @@ func (c *Container) HostPIDs() []int {
 		return nil
 	}
 	pids := []int{c.state.Supervisor.Pid}
-	for _, g := range c.state.Generations {
+	for _, g := range c.state.Sandboxes {
 		for _, p := range g.Processes {
 			if p.Alive() && !slices.Contains(pids, p.Pid) {
 				pids = append(pids, p.Pid)

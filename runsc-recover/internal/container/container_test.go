@@ -20,7 +20,7 @@ func TestHostPIDs(t *testing.T) {
 	gone := init
 	gone.StartTime++
 	c := Container{state: &statedir.State{Status: statedir.StatusRunning, Supervisor: self}}
-	c.state.Generations = []statedir.Generation{{Processes: []statedir.Process{gone, init}}, {Processes: []statedir.Process{init}}}
+	c.state.Sandboxes = []statedir.Sandbox{{Processes: []statedir.Process{gone, init}}, {Processes: []statedir.Process{init}}}
 	if got, want := c.HostPIDs(), []int{self.Pid, 1}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}

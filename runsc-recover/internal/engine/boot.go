@@ -22,7 +22,7 @@ type handle struct {
 	sandbox.Sandbox
 	container  sandbox.Container
 	generation int
-	record     statedir.Generation
+	record     statedir.Sandbox
 	// worked is the processors' time that this process, which serves a copy its
 	// memory, had taken when the boot began.
 	worked time.Duration
@@ -42,7 +42,7 @@ func (e *Engine) boot(a lifecycle.Boot) {
 		}
 		h := &handle{
 			Sandbox: sb, container: sb.Container(opts.Containers[0].Name), generation: a.Generation, worked: worked,
-			record: statedir.Generation{Number: a.Generation, ID: opts.ID, Root: opts.Root},
+			record: statedir.Sandbox{Number: a.Generation, ID: opts.ID, Root: opts.Root},
 		}
 		for _, pid := range sb.Pids() {
 			if p, err := statedir.FindProcess(pid); err == nil {

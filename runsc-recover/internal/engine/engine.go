@@ -74,7 +74,7 @@ type Options struct {
 // Snapshot is what state.json shows of an engine.
 type Snapshot struct {
 	Status      statedir.Status
-	Generations []statedir.Generation
+	Generations []statedir.Sandbox
 	Standby     statedir.Standby
 	// CheckpointError says why the last checkpoint could not be taken.
 	CheckpointError string

@@ -63,7 +63,7 @@ func (s *supervisor) abandon(ctx context.Context, why error) {
 func (s *supervisor) saveState(snap engine.Snapshot) {
 	s.latest.Store(&snap)
 	state := s.base
-	state.Status, state.Generations, state.Exit = snap.Status, snap.Generations, snap.Exit
+	state.Status, state.Sandboxes, state.Exit = snap.Status, snap.Generations, snap.Exit
 	state.Standby, state.CheckpointError = snap.Standby, snap.CheckpointError
 	if err := state.Save(s.opts.Dir); err != nil {
 		s.log.Error("state not saved", "error", err)
