@@ -17,7 +17,7 @@ import (
 // ConfigFile is the name of a bundle's configuration.
 const ConfigFile = "config.json"
 
-// maxConfigSize bounds what is read of a config.json.
+// maxConfigSize bounds a config.json, in bytes.
 const maxConfigSize = 16 << 20
 
 // Bundle is a validated OCI bundle.
@@ -27,9 +27,9 @@ type Bundle struct {
 	Spec   *specs.Spec
 }
 
-// LoadBundle reads and validates the bundle in dir. What it refuses is an
-// *Error with one of the codes CodeBundle, CodeConfigMissing,
-// CodeConfigInvalid, CodeRootfsMissing, CodeExecutable and CodeNotExecutable.
+// LoadBundle reads and validates the bundle in dir. Errors: CodeBundle,
+// CodeConfigMissing, CodeConfigInvalid, CodeRootfsMissing, CodeExecutable,
+// CodeNotExecutable.
 func LoadBundle(dir string) (*Bundle, error) {
 	path, err := filepath.Abs(dir)
 	if err != nil {
@@ -70,7 +70,7 @@ func ParseSpec(b []byte) (*specs.Spec, error) {
 	return &spec, nil
 }
 
-// findFault returns what makes the spec unusable, "" for nothing.
+// findFault returns the first fault that makes the spec unusable, empty for none.
 func findFault(s *specs.Spec) string {
 	switch {
 	case !strings.HasPrefix(s.Version, "1."):
@@ -127,7 +127,7 @@ func (b *Bundle) check() error {
 	return FindExecutable(b.Rootfs, b.Spec)
 }
 
-// checkSources refuses a bind mount of what isn't there: the sandbox would
+// checkSources refuses a bind mount whose source is missing: the sandbox would
 // only say that it didn't start.
 func (b *Bundle) checkSources() error {
 	for i, m := range b.Spec.Mounts {

@@ -15,7 +15,8 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// maxHookOutput bounds what is kept of a hook's output for its error.
+// maxHookOutput bounds the part of a hook's output that its error quotes, in bytes:
+// the last.
 const maxHookOutput = 4 << 10
 
 // RunHooks runs the hooks one after the other with the state on their standard
@@ -57,11 +58,11 @@ func runHook(ctx context.Context, h specs.Hook, stdin []byte) error {
 	}
 	cmd.Env = h.Env
 	if cmd.Env == nil {
-		cmd.Env = []string{} // nil would hand down our own
+		cmd.Env = []string{} // nil would hand down this process's
 	}
 	cmd.Stdin = bytes.NewReader(stdin)
 	cmd.Stdout, cmd.Stderr = out, out
-	// A hook's child that keeps its output open must not hold us.
+	// A hook's child that keeps its output open must not hold the container.
 	cmd.WaitDelay = time.Second
 	err := cmd.Run()
 	switch {

@@ -1,10 +1,14 @@
 package oci
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
@@ -83,5 +87,35 @@ func TestHookOutputIsBounded(t *testing.T) {
 	err := RunHooks(t.Context(), "prestart", []specs.Hook{shell("i=0; while [ $i -lt 2000 ]; do echo line $i; i=$((i+1)); done; exit 1")}, specs.State{})
 	if n := len(err.Error()); n > maxHookOutput+200 || !strings.Contains(err.Error(), "line 1999") {
 		t.Errorf("error has %d bytes", n)
+	}
+}
+
+func TestTailKeepsTheEnd(t *testing.T) {
+	for _, sizes := range [][]int{{}, {3}, {4}, {5}, {2, 2}, {3, 3, 3}, {9}, {1, 9, 1}} {
+		tail, all := tail{limit: 4}, []byte{}
+		for i, size := range sizes {
+			p := bytes.Repeat([]byte{byte('a' + i)}, size)
+			all = append(all, p...)
+			if n, err := tail.Write(p); n != size || err != nil {
+				t.Errorf("%v: wrote %d, %v", sizes, n, err)
+			}
+		}
+		if want := all[max(0, len(all)-4):]; !bytes.Equal(tail.b, want) {
+			t.Errorf("%v: kept %q, want %q", sizes, tail.b, want)
+		}
+	}
+}
+
+// A hook's words are quoted as they are, whatever bytes they hold, and reach the
+// creator as JSON.
+func TestHookOutputMayBeAnything(t *testing.T) {
+	err := RunHooks(t.Context(), "prestart", []specs.Hook{shell(`printf '\377\000\033[2J\nline'; exit 1`)}, specs.State{})
+	e, ok := errors.AsType[*errdefs.Error](err)
+	if !ok || !strings.Contains(e.Message, "\xff\x00\x1b[2J\nline") {
+		t.Fatalf("error %q", err)
+	}
+	b, err := json.Marshal(e)
+	if err != nil || !json.Valid(b) || !utf8.Valid(b) {
+		t.Errorf("%q, %v", b, err)
 	}
 }

@@ -1,14 +1,15 @@
-// Package config is the one configuration of how a container is protected: its
-// options, their words, bounds and defaults, parsed from annotations and flags.
+// Package config is the one configuration of a container's protection: its
+// options, their words, bounds and defaults, parsed from annotations and flags;
+// and the words for the network stack beside it.
 //
-// It must not know what is done with the values.
+// It must not know the use of the values. It has no state.
 package config
 
 import (
 	"time"
 )
 
-// Durability says what a container's checkpoints survive.
+// Durability names the event that a container's checkpoints survive.
 type Durability string
 
 // The durabilities.
@@ -17,12 +18,12 @@ const (
 	DurabilityDisk   Durability = "disk"   // the supervisor's, and a reboot
 )
 
-// Exhausted says what happens to a container whose recovery budget is spent.
+// Exhausted is the fate of a container whose recovery budget is spent.
 type Exhausted string
 
-// What to do when the budget is spent.
+// The fates.
 const (
-	ExhaustedExit    Exhausted = "exit"    // end as it would have ended without us
+	ExhaustedExit    Exhausted = "exit"    // end as without recovery
 	ExhaustedRestart Exhausted = "restart" // start afresh from the bundle
 )
 
@@ -37,10 +38,11 @@ const (
 	StandbyAuto Standby = "auto" // the best that fits
 )
 
-// Tracking says how a sandbox finds out what changed since a checkpoint.
+// Tracking is the way in which a sandbox finds the pages that have changed since a
+// checkpoint.
 type Tracking string
 
-// The ways to find out what changed.
+// The ways of tracking.
 const (
 	TrackingAuto     Tracking = "auto"     // as the host's kernel can tell, or else as contents
 	TrackingContents Tracking = "contents" // all memory is compared
@@ -71,8 +73,8 @@ type Config struct {
 	// StoreLimit bounds the store, in bytes; 0: nothing but Retain does.
 	StoreLimit int64   `json:"store_limit,omitempty"`
 	Standby    Standby `json:"standby"`
-	// StandbyLag is how much run time a hot standby may lie behind the newest
-	// checkpoint and still be what a first attempt uses.
+	// StandbyLag is the run time that a hot standby may lie behind the newest
+	// checkpoint, and still be used by a first attempt.
 	StandbyLag time.Duration `json:"standby_lag_ns"`
 	// StandbyMemory is the most memory that a standby may take, in bytes.
 	StandbyMemory uint64   `json:"standby_memory"`
@@ -81,5 +83,5 @@ type Config struct {
 	Verify bool `json:"verify,omitempty"`
 }
 
-// AnnotationPrefix begins the name of every annotation of ours.
+// AnnotationPrefix begins the name of every annotation of this program.
 const AnnotationPrefix = "dev.runsc-recover."

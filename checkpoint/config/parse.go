@@ -27,15 +27,16 @@ type Option struct {
 type ValueError struct {
 	Name    string // as the user wrote it
 	Value   string
-	Allowed string // for people: what would be accepted
+	Allowed string // for people: the values that would be accepted
 }
 
+// Error names the value and those that are allowed.
 func (e *ValueError) Error() string {
 	return fmt.Sprintf("refuse %s=%q: allowed is %s", e.Name, e.Value, e.Allowed)
 }
 
-// option is an Option with what it takes to read it. set answers false when
-// the value isn't allowed.
+// option is an Option with the way to read it. set answers false when the value
+// isn't allowed.
 type option struct {
 	Option
 	allowed string
@@ -108,8 +109,8 @@ func Names() []Option {
 	return out
 }
 
-// Parse reads a configuration from values by option name; what isn't named has
-// its default. The error is a *ValueError.
+// Parse reads a configuration from values by option name; options that aren't named
+// have their defaults. The error is a *ValueError.
 func Parse(values map[string]string) (Config, error) {
 	var c Config
 	known := options()

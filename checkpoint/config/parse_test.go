@@ -1,6 +1,7 @@
 package config
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"strings"
@@ -59,6 +60,14 @@ func TestParseValues(t *testing.T) {
 		{"standby-memory", "0", func(c Config) any { return c.StandbyMemory }, uint64(0)},
 		{"store-limit", "512MiB", func(c Config) any { return c.StoreLimit }, int64(512 << 20)},
 		{"store-limit", "none", func(c Config) any { return c.StoreLimit }, int64(0)},
+		{"tracking", "contents", func(c Config) any { return c.Tracking }, TrackingContents},
+		{"tracking", "auto", func(c Config) any { return c.Tracking }, TrackingAuto},
+		{"verify", "true", func(c Config) any { return c.Verify }, true},
+		{"verify", "false", func(c Config) any { return c.Verify }, false},
+		{"standby", "cold", func(c Config) any { return c.Standby }, StandbyCold},
+		{"durability", "memory", func(c Config) any { return c.Durability }, DurabilityMemory},
+		{"exhausted", "exit", func(c Config) any { return c.Exhausted }, ExhaustedExit},
+		{"store", "", func(c Config) any { return c.Store }, ""},
 		{"store", "/var/lib/x/", func(c Config) any { return c.Store }, "/var/lib/x"},
 	} {
 		c, err := Parse(map[string]string{tc.name: tc.value})
@@ -89,6 +98,8 @@ func TestParseRefuses(t *testing.T) {
 		"standby":        {"", "lukewarm", "WARM"},
 		"standby-lag":    {"", "-1s", "2", "61m"},
 		"standby-memory": {"", "-1", "much", "1 parsec"},
+		"tracking":       {"", "content", "AUTO"},
+		"verify":         {"", "yes", "True"},
 		"nonsense":       {"1"},
 		"":               {""},
 	} {
@@ -174,4 +185,38 @@ func FuzzParse(f *testing.F) {
 			t.Errorf("%q=%q: out of bounds: %+v", name, value, c)
 		}
 	})
+}
+
+// Every option has values that are taken and values that are refused, each in a
+// table above.
+func TestEveryOptionHasBounds(t *testing.T) {
+	for _, o := range Names() {
+		if _, err := Parse(map[string]string{o.Name: o.Default}); err != nil {
+			t.Errorf("%s: the default is refused: %v", o.Name, err)
+		}
+		_, err := Parse(map[string]string{o.Name: "\x00"})
+		var bad *ValueError
+		if !errors.As(err, &bad) || !strings.Contains(bad.Error(), o.Name) || !strings.Contains(bad.Error(), bad.Allowed) {
+			t.Errorf("%s: a value that is none: %v", o.Name, err)
+		}
+	}
+}
+
+// The names are those of the key policy in state.json, which outlives the binary
+// that wrote it.
+func TestNamesInStateFiles(t *testing.T) {
+	c, err := Parse(map[string]string{"store": "/s", "store-limit": "1MiB", "verify": "true"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"enabled":true,"interval_ns":1000000000,"max_overhead":0.05,"retain":8,"on":{"report":true,"signal":true,"exit":false},` +
+		`"signal":42,"grace_ns":2000000000,"max_attempts":6,"exhausted":"exit","max_rate":60,"durability":"memory","store":"/s",` +
+		`"store_limit":1048576,"standby":"auto","standby_lag_ns":2000000000,"standby_memory":536870912,"tracking":"auto","verify":true}`
+	if string(b) != want {
+		t.Errorf("got %s, want %s", b, want)
+	}
 }

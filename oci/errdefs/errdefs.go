@@ -1,7 +1,7 @@
 // Package errdefs holds the errors that users see: a stable code, a message and
 // the next step.
 //
-// It must not know any other package of the program.
+// It must not know any other package of the program. It has no state.
 package errdefs
 
 import (
@@ -12,7 +12,7 @@ import (
 // Code names a kind of error. Codes are stable: programs may match on them.
 type Code string
 
-// The codes. Each stands with what the user can do about it.
+// The codes, each with the user's next step.
 const (
 	CodeInvalidID         Code = "invalid-id"          // choose letters, digits and _ + - .
 	CodeExists            Code = "container-exists"    // choose another id, or delete the container
@@ -25,7 +25,7 @@ const (
 	CodeSupervisorGone    Code = "supervisor-gone"        // delete the container
 	CodeBundle            Code = "bundle-not-found"       // check --bundle
 	CodeConfigMissing     Code = "config-missing"         // write one: spec
-	CodeConfigInvalid     Code = "config-invalid"         // correct what the message names
+	CodeConfigInvalid     Code = "config-invalid"         // correct the field that the message names
 	CodeRootfsMissing     Code = "rootfs-missing"         // correct root.path
 	CodeExecutable        Code = "executable-not-found"   // correct process.args, PATH or the rootfs
 	CodeNotExecutable     Code = "executable-not-allowed" // correct the file's mode
@@ -34,13 +34,13 @@ const (
 	CodeRequest           Code = "bad-request"            // correct the request
 	CodeCheckpointMissing Code = "checkpoint-not-found"   // look at checkpoints list
 	CodeCheckpointDamaged Code = "checkpoint-damaged"     // take an older one
-	CodeCheckpointVersion Code = "checkpoint-version"     // it was written by another version
+	CodeCheckpointVersion Code = "checkpoint-version"     // another version wrote the checkpoint
 	CodeStoreFull         Code = "store-full"             // make room in the store's directory
 	CodeStoreLimit        Code = "store-limit"            // raise dev.runsc-recover.store-limit
 	CodeStoreReadOnly     Code = "store-read-only"        // make the store's directory writable
 	CodeLimit             Code = "limit-too-small"        // raise the limit in linux.resources
 	CodeNetworkTaken      Code = "network-taken"          // run all that share a network with network=host
-	CodeUnsavable         Code = "unsavable"              // the program holds what can't be saved; try again
+	CodeUnsavable         Code = "unsavable"              // the program holds something that can't be saved; try again
 	CodeRecoveryOff       Code = "recovery-disabled"      // set dev.runsc-recover.enabled
 	CodeTimeout           Code = "timeout"                // try again
 	CodeInterrupted       Code = "interrupted"            // nothing was left behind
@@ -53,9 +53,9 @@ const (
 type Error struct {
 	Code    Code   `json:"code"`
 	Message string `json:"message"`
-	// Next says what to do about it; empty when the message already does.
+	// Next is the user's next step; empty when the message already says it.
 	Next string `json:"next,omitempty"`
-	// Err is the cause. It doesn't leave the process.
+	// Err is the cause, which doesn't leave the process.
 	Err error `json:"-"`
 }
 

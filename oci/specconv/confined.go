@@ -34,7 +34,7 @@ func readonlyPaths(tree oci.FileTree, paths []string) (mounts []specs.Mount) {
 }
 
 func maskedPaths(tree oci.FileTree, paths []string, empty string) (mounts []specs.Mount) {
-	var dirs []string // that are masked
+	var dirs []string // masked
 	for _, p := range paths {
 		name, fi, err := tree.Follow(p)
 		switch {

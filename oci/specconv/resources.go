@@ -10,10 +10,10 @@ import (
 // would fail at random.
 const minPids = 160
 
-// Enforceable is a copy of res with only what a container's cgroup is to be
-// given. Engines write 0 for what they don't set, as runc reads it. Devices
-// concern the program and not the sandbox, which needs some that the program
-// never sees.
+// Enforceable returns a copy of res with the limits alone that a container's cgroup
+// is to enforce. Engines write 0 for limits that they don't set, as runc reads it.
+// Devices concern the program and not the sandbox, which needs some that the
+// program never sees.
 func Enforceable(res *specs.LinuxResources) *specs.LinuxResources {
 	if res == nil {
 		return &specs.LinuxResources{}
@@ -67,7 +67,7 @@ func enforceableBlockIO(b specs.LinuxBlockIO) *specs.LinuxBlockIO {
 	return &b
 }
 
-// unlessZero is p, or nil when it points to zero.
+// unlessZero returns p, or nil when p points to zero.
 func unlessZero[T comparable](p *T) *T {
 	var zero T
 	if p == nil || *p == zero {

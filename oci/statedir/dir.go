@@ -1,11 +1,11 @@
 // Package statedir is a container's directory below --root: its name, its
 // files, its lock, and state.json.
 //
-// It must not know gVisor, checkpoints' contents, or who calls it.
+// It must not know gVisor, checkpoints' contents, or its callers.
 //
 // Lock order: a container's Lock is taken before anything else of that container
-// and is held only by commands that create or delete it; commands that speak to
-// a live supervisor need none, which puts them in order itself.
+// and is held only by commands that create or delete it. Commands that speak to a
+// live supervisor need no lock: the supervisor puts them in order. Goroutines: none.
 package statedir
 
 import (
@@ -39,7 +39,7 @@ func (d Dir) Root() string { return filepath.Dir(string(d)) }
 // StateFile holds State. A container exists once it has one.
 func (d Dir) StateFile() string { return filepath.Join(string(d), "state.json") }
 
-// LockFile is what Lock locks.
+// LockFile is the file that Lock locks.
 func (d Dir) LockFile() string { return filepath.Join(string(d), "lock") }
 
 // ControlSocket is the supervisor's.
@@ -51,8 +51,8 @@ func (d Dir) EpisodesFile() string { return filepath.Join(string(d), "episodes.j
 // LogFile is the supervisor's log when --log isn't given.
 func (d Dir) LogFile() string { return filepath.Join(string(d), "supervisor.log") }
 
-// NetworkFile says what the container's sandbox took off the interfaces of a
-// network namespace that outlives it.
+// NetworkFile holds the addresses and routes that the container's sandbox took off
+// the interfaces of a network namespace that outlives it.
 func (d Dir) NetworkFile() string { return filepath.Join(string(d), "network.json") }
 
 // StoreDir holds the container's checkpoints when its configuration names no
@@ -60,19 +60,19 @@ func (d Dir) NetworkFile() string { return filepath.Join(string(d), "network.jso
 func (d Dir) StoreDir() string { return filepath.Join(string(d), "checkpoints") }
 
 // NotifyDir is mounted into a container whose program is to say when it is
-// ready. It is there when one is.
+// ready; other containers have none.
 func (d Dir) NotifyDir() string { return filepath.Join(string(d), "notify") }
 
 // NotifySocket is where the program says so.
 func (d Dir) NotifySocket() string { return filepath.Join(d.NotifyDir(), "notify.sock") }
 
-// MaskFile is what a container sees of a file that is masked: nothing.
+// MaskFile is an empty file, which a container sees in place of a masked one.
 func (d Dir) MaskFile() string { return filepath.Join(string(d), "masked") }
 
-// GVisorDir holds the gVisor root directories of all generations.
+// GVisorDir holds the gVisor root directories of the container's sandboxes.
 func (d Dir) GVisorDir() string { return filepath.Join(string(d), "gvisor") }
 
-// GenerationDir is the gVisor root directory of the n-th generation.
+// GenerationDir is the gVisor root directory of generation n.
 func (d Dir) GenerationDir(n int) string {
 	return filepath.Join(d.GVisorDir(), strconv.Itoa(n))
 }

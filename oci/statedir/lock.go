@@ -30,8 +30,8 @@ func (d Dir) Lock() (*Lock, error) {
 		f.Close()
 		return nil, fmt.Errorf("lock container: %w", err)
 	}
-	// Whoever held it before may have deleted the container, and somebody else
-	// may have made it anew: only the file that has the name counts.
+	// The last holder may have deleted the container, and another command may have
+	// made it anew: only the file that has the name counts.
 	if !isNamed(f, d.LockFile()) {
 		f.Close()
 		return nil, errdefs.ErrNotExist
@@ -39,11 +39,12 @@ func (d Dir) Lock() (*Lock, error) {
 	return &Lock{f: f}, nil
 }
 
-// File is what a child process inherits that is to share the lock. The Lock
+// File is the descriptor that a child process inherits to share the lock. The Lock
 // keeps ownership.
 func (l *Lock) File() *os.File { return l.f }
 
-// Unlock gives the lock back; who shares it still holds it. It may be called more than once.
+// Unlock gives the lock back, but for processes that share it. It may be called
+// more than once.
 func (l *Lock) Unlock() {
 	l.f.Close()
 }

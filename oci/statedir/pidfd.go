@@ -67,7 +67,7 @@ func (p Process) open() (int, error) {
 	if err != nil {
 		return -1, fmt.Errorf("open process %d: %w", p.Pid, err)
 	}
-	// Looked at after opening, so that the descriptor is of the one looked at.
+	// The process is looked at after opening, so that the descriptor is its own.
 	if !p.Alive() {
 		unix.Close(fd)
 		return -1, fmt.Errorf("%w: %d", ErrNoProcess, p.Pid)

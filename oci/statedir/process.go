@@ -43,7 +43,7 @@ func ProcessorTime(pid int) (time.Duration, error) {
 	return st.work, err
 }
 
-// procStat is what is read of /proc/PID/stat.
+// procStat holds the fields of /proc/PID/stat that are of use.
 type procStat struct {
 	state byte
 	start uint64 // clock ticks after boot

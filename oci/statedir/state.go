@@ -19,10 +19,10 @@ import (
 // StateVersion is the version of state.json that this build reads and writes.
 const StateVersion = 1
 
-// maxStateSize bounds what is read of a state file.
+// maxStateSize bounds a state file, in bytes.
 const maxStateSize = 16 << 20
 
-// Status is what a container is doing.
+// Status is the state of a container's life.
 type Status string
 
 // The statuses; the words are the OCI specification's, and runc's.
@@ -33,10 +33,9 @@ const (
 	StatusStopped Status = "stopped"
 )
 
-// Sandbox is what must be known of a sandbox to remove it without its
-// supervisor.
+// Sandbox holds all that is needed to remove a sandbox without its supervisor.
 type Sandbox struct {
-	Number int    `json:"number"`
+	Number int    `json:"number"` // its generation
 	ID     string `json:"id"`
 	Root   string `json:"root"`
 	// Processes are the sandbox and its gofer.
@@ -49,18 +48,18 @@ type Standby struct {
 	Since time.Time      `json:"since,omitzero"`
 	// Generation is the standby's, 0 for none.
 	Generation int `json:"generation,omitempty"`
-	// Checkpoint is the one that a hot standby holds, 0 for none.
+	// Checkpoint is the checkpoint that a hot standby holds, 0 for none.
 	Checkpoint checkpoint.Seq `json:"checkpoint,omitempty"`
 	Reason     string         `json:"reason,omitempty"`
 }
 
-// Exit is how a container ended.
+// Exit is the end of a container.
 type Exit struct {
 	Status int       `json:"status"` // 128+n for signal n
 	At     time.Time `json:"at"`
 }
 
-// State is what state.json holds: all that outlives the commands. The
+// State is the contents of state.json: all that outlives the commands. The
 // supervisor alone writes it once the container is created.
 type State struct {
 	Version     int               `json:"version"`
@@ -79,7 +78,7 @@ type State struct {
 	// bundle may be gone.
 	Hooks       *specs.Hooks `json:"hooks,omitempty"`
 	CgroupPaths []string     `json:"cgroup_paths,omitempty"` // host directories made for the container
-	SystemdUnit string       `json:"systemd_unit,omitempty"` // the scope that they are, if one
+	SystemdUnit string       `json:"systemd_unit,omitempty"` // systemd's scope, if they are one
 	Sandboxes   []Sandbox    `json:"generations,omitempty"`
 	Standby     Standby      `json:"standby,omitzero"`
 	// CheckpointError says why the last checkpoint could not be taken.
@@ -125,7 +124,8 @@ func (s *State) Save(d Dir) error {
 	return nil
 }
 
-// LoadState reads state.json. Errors: ErrNotExist.
+// LoadState reads state.json. Errors: ErrNotExist, CodeUnsupported for another
+// version.
 func LoadState(d Dir) (*State, error) {
 	b, err := ReadLimited(d.StateFile(), maxStateSize)
 	if errors.Is(err, os.ErrNotExist) {
@@ -134,12 +134,17 @@ func LoadState(d Dir) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load state of container %s: %w", d.ID(), err)
 	}
+	return decodeState(b, d.ID())
+}
+
+// decodeState reads the text of the state file of container id.
+func decodeState(b []byte, id string) (*State, error) {
 	var s State
 	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, fmt.Errorf("decode state of container %s: %w", d.ID(), err)
+		return nil, fmt.Errorf("decode state of container %s: %w", id, err)
 	}
 	if s.Version != StateVersion {
-		return nil, errdefs.Errorf(errdefs.CodeUnsupported, "state of container %s has version %d, not %d", d.ID(), s.Version, StateVersion)
+		return nil, errdefs.Errorf(errdefs.CodeUnsupported, "state of container %s has version %d, not %d", id, s.Version, StateVersion)
 	}
 	return &s, nil
 }

@@ -6,7 +6,7 @@ import (
 	"runsc-recover/checkpoint/config"
 )
 
-// StorePath is where a container's checkpoints are when they are on disk.
+// StorePath is the directory of a container's checkpoints when they are on disk.
 func StorePath(dir Dir, p config.Config) string {
 	if p.Store != "" {
 		return ExternalStore(p.Store, dir.ID())

@@ -1,9 +1,10 @@
-// Package cleanup removes what a container left on the host once its supervisor
+// Package cleanup removes a container's remains from the host once its supervisor
 // is gone: sandbox processes, mounts, network configuration, cgroup, checkpoints
 // and last the state directory.
 //
-// It must not know a live container. It trusts state.json alone for what belongs
-// to the container, and may be called again after any interruption.
+// It must not know a live container. state.json alone tells it the container's
+// possessions, and it may be called again after any interruption. It has no locks
+// of its own and no goroutines; the caller holds the container's lock.
 package cleanup
 
 import (
@@ -24,22 +25,21 @@ import (
 )
 
 const (
-	// goneTime is how long what was killed may take to be gone.
+	// goneTime bounds the time in which processes that were killed have to be gone.
 	goneTime = 5 * time.Second
-	// gonePoll is how often is looked.
 	gonePoll = 10 * time.Millisecond
 )
 
-// Cleanup removes what a container left: sandboxes that its supervisor
-// couldn't end, mounts, cgroup, checkpoints and last the state directory. It
-// does what it can and joins the errors; it may be called again.
+// Cleanup removes a container's remains: sandboxes that its supervisor couldn't
+// end, mounts, cgroup, checkpoints and last the state directory. It goes on after
+// an error, and joins the errors; it may be called again.
 //
 // Preconditions: the supervisor is gone, or st is nil because there is no
 // state; the caller holds the container's lock.
 func Cleanup(dir statedir.Dir, st *statedir.State) error {
 	var errs []error
 	if st != nil {
-		errs = append(errs, killGenerations(st.Sandboxes))
+		errs = append(errs, killSandboxes(st.Sandboxes))
 	}
 	errs = append(errs, netns.PutBackSaved(dir), unmountBelow(string(dir)))
 	if st != nil {
@@ -57,13 +57,12 @@ func Cleanup(dir statedir.Dir, st *statedir.State) error {
 	return nil
 }
 
-// Reset removes what a container whose supervisor is gone left on the host,
-// but not what it can be brought back with: its state, records, log and
-// checkpoints.
+// Reset removes the remains of a container but those that it is resumed with: its
+// state, records, log and checkpoints.
 //
 // Preconditions: those of Cleanup.
 func Reset(dir statedir.Dir, st *statedir.State) error {
-	errs := []error{killGenerations(st.Sandboxes), unmountBelow(string(dir)), cgroup.Remove(st.SystemdUnit, st.CgroupPaths)}
+	errs := []error{killSandboxes(st.Sandboxes), unmountBelow(string(dir)), cgroup.Remove(st.SystemdUnit, st.CgroupPaths)}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("clean up container: %w", err)
 	}
@@ -81,11 +80,11 @@ func Reset(dir statedir.Dir, st *statedir.State) error {
 	return errors.Join(errs...)
 }
 
-// removeTries bounds how often another command may come in between.
+// removeTries bounds the commands that may come in between.
 const removeTries = 100
 
-// removeState removes the state directory. A command that is after the lock
-// makes its file anew when it comes between the removal of that and of the
+// removeState removes the state directory. A command that waits for the lock makes
+// the lock's file anew when it comes between the removal of the file and of the
 // directory.
 func removeState(dir statedir.Dir) (err error) {
 	for range removeTries {
@@ -96,12 +95,12 @@ func removeState(dir statedir.Dir) (err error) {
 	return err
 }
 
-// killGenerations ends the processes of sandboxes that are still those that
-// were started, and waits until they are gone.
-func killGenerations(gens []statedir.Sandbox) error {
+// killSandboxes ends the processes of sandboxes, but none that got the pid of one
+// since, and waits until they are gone.
+func killSandboxes(sandboxes []statedir.Sandbox) error {
 	var procs []statedir.Process
-	for _, g := range gens {
-		procs = append(procs, g.Processes...)
+	for _, s := range sandboxes {
+		procs = append(procs, s.Processes...)
 	}
 	alive := func(p statedir.Process) bool { return p.Alive() }
 	for _, p := range procs {
@@ -142,7 +141,8 @@ func unmountBelow(dir string) error {
 	return errors.Join(errs...)
 }
 
-// within waits until done, or the time is over, and reports which.
+// within waits until done returns true or the time is over, and reports whether
+// done did.
 func within(d time.Duration, done func() bool) bool {
 	for end := time.Now().Add(d); !done(); time.Sleep(gonePoll) {
 		if time.Now().After(end) {

@@ -20,9 +20,9 @@ import (
 )
 
 const (
-	// maxEpisodes is how many records are kept: the newest.
+	// maxEpisodes bounds the records that are kept: the newest.
 	maxEpisodes = 1000
-	// maxJournal bounds what is read of a journal's file.
+	// maxJournal bounds a journal's file, in bytes.
 	maxJournal = 64 << 20
 	// MaxProgramName bounds a program's name in a record, in bytes.
 	MaxProgramName = 256
@@ -104,6 +104,7 @@ func (j *Journal) attempt() *api.Attempt {
 	return &ep.Attempts[len(ep.Attempts)-1]
 }
 
+// BeginEpisode adds the record of a failure.
 func (j *Journal) BeginEpisode(a recovery.BeginEpisode, f failure.State, now time.Time) {
 	j.Episodes = append(j.Episodes, api.Episode{
 		Episode:   a.Episode,
@@ -127,6 +128,8 @@ func (j *Journal) BeginEpisode(a recovery.BeginEpisode, f failure.State, now tim
 	j.dirty = true
 }
 
+// BeginAttempt adds an attempt to the open episode. stop is the time that the
+// failing program took to stop.
 func (j *Journal) BeginAttempt(a recovery.BeginAttempt, failedAt time.Time, stop time.Duration) {
 	ep := j.open()
 	if ep == nil {
@@ -144,7 +147,7 @@ func (j *Journal) BeginAttempt(a recovery.BeginAttempt, failedAt time.Time, stop
 	j.dirty = true
 }
 
-// Restored notes how long the attempt's copy took to make, and of what it was.
+// Restored notes the time that the attempt's copy took to make, and its standby.
 func (j *Journal) Restored(d time.Duration, standby string, reasons []string) {
 	if at := j.attempt(); at != nil {
 		at.RestoreMS, at.Standby, j.dirty = milliseconds(d), standby, true
@@ -152,13 +155,14 @@ func (j *Journal) Restored(d time.Duration, standby string, reasons []string) {
 	}
 }
 
-// Released notes how long its release took.
+// Released notes the time that the copy's release took.
 func (j *Journal) Released(d time.Duration) {
 	if at := j.attempt(); at != nil {
 		at.InterruptMS, j.dirty = milliseconds(d), true
 	}
 }
 
+// EndAttempt notes the outcome of the last attempt.
 func (j *Journal) EndAttempt(a recovery.EndAttempt) {
 	if at := j.attempt(); at != nil {
 		at.Outcome = string(a.Outcome)
@@ -167,6 +171,7 @@ func (j *Journal) EndAttempt(a recovery.EndAttempt) {
 	}
 }
 
+// EndEpisode closes the open episode.
 func (j *Journal) EndEpisode(a recovery.EndEpisode, now time.Time) {
 	if ep := j.open(); ep != nil {
 		ep.Outcome = string(a.Outcome)
