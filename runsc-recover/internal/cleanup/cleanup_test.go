@@ -70,3 +70,31 @@ func mountTmpfs(t *testing.T, path string) {
 	}
 	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
 }
+
+// A container that is resumed keeps all that it is resumed with.
+func TestResetKeepsStateAndCheckpoints(t *testing.T) {
+	dir, lock, err := statedir.MakeDir(t.TempDir(), "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Unlock()
+	kept := []string{dir.StateFile(), dir.EpisodesFile(), dir.LogFile(), filepath.Join(dir.StoreDir(), "1")}
+	gone := []string{dir.ControlSocket(), dir.NetworkFile(), dir.MaskFile(), filepath.Join(dir.NotifyDir(), "s"), filepath.Join(dir.GenerationDir(3), "x")}
+	for _, path := range append(kept, gone...) {
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect.Equal(t, "error", Reset(dir, &statedir.State{ID: "c"}), nil)
+	for _, path := range append(kept, dir.LockFile()) {
+		_, err := os.Stat(path)
+		expect.Equal(t, path, err, nil)
+	}
+	for _, path := range gone {
+		_, err := os.Stat(path)
+		expect.Equal(t, path, os.IsNotExist(err), true)
+	}
+}

@@ -30,7 +30,7 @@ func (e *Engine) resume(o *lifecycle.Opened) error {
 	if err != nil {
 		return err
 	}
-	e.journal.TakeUp(episodes, time.Now())
+	e.journal.Resume(episodes, time.Now())
 	o.Head, err = resumePoint(e.opts.Resume.Seq, o.Kept, episodes)
 	if err != nil {
 		return err

@@ -183,8 +183,9 @@ func (j *Journal) EndEpisode(a recovery.EndEpisode, now time.Time) {
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
-// TakeUp continues the records that an earlier supervisor left.
-func (j *Journal) TakeUp(episodes []api.Episode, now time.Time) {
+// Resume continues the records of an earlier supervisor. An episode that was open
+// then is closed.
+func (j *Journal) Resume(episodes []api.Episode, now time.Time) {
 	j.Episodes = episodes
 	if ep := j.open(); ep != nil {
 		ep.Reasons, ep.EndedAt, j.dirty = append(ep.Reasons, "the supervisor died"), now, true

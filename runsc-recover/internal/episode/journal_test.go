@@ -1,6 +1,7 @@
 package episode
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -51,4 +52,28 @@ func TestLateAttemptNotesNothing(t *testing.T) {
 	j.EndAttempt(recovery.EndAttempt{})
 	j.EndEpisode(recovery.EndEpisode{}, time.Now())
 	expect.Equal(t, "records", len(j.Episodes), 0)
+}
+
+func TestLoadRefusesDamage(t *testing.T) {
+	for name, text := range map[string]string{"empty": "", "cut": `[{"episode":1`, "no list": `{}`, "another type": `[{"episode":"1"}]`, "text": "x"} {
+		path := filepath.Join(t.TempDir(), "episodes.json")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Load(path); err == nil {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+func TestResumeClosesAnOpenEpisode(t *testing.T) {
+	now := time.Unix(9, 0)
+	var first, second Journal
+	first.BeginEpisode(recovery.BeginEpisode{Episode: 1}, failure.State{}, now)
+	second.Resume(first.Episodes, now)
+	expect.Equal(t, "ended", second.Episodes[0].EndedAt, now)
+	expect.Equal(t, "changed", second.Changed() != nil, true)
+	var third Journal
+	third.Resume(second.Episodes, now)
+	expect.Equal(t, "nothing to close", third.Changed() == nil, true)
 }
