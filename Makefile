@@ -3,7 +3,7 @@
 #   make build    the binary, bin/runsc-recover
 #   make test     everything that says whether the tree is good
 #   make demo     a program that fails, is rolled back, is told, and goes on
-#   make bench    what it costs, beside plain runsc
+#   make bench    what it costs, beside plain runsc; ONLY=pause,rollback measures those alone
 #   make install  the binary and shell completion, under PREFIX
 
 SHELL := /bin/bash
@@ -62,7 +62,7 @@ fuzz:
 
 bench: deps build guests
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(OUT)/runsc gvisor.dev/gvisor/runsc
-	$(GO) run ./tools/bench -recover bin/runsc-recover -runsc $(OUT)/runsc -guests $(OUT)/guest -json $(OUT)/bench.json
+	$(GO) run ./tools/bench -only "$(ONLY)" -recover bin/runsc-recover -runsc $(OUT)/runsc -guests $(OUT)/guest -json $(OUT)/bench.json
 
 demo: deps build examples
 	EXAMPLES=$(OUT)/examples tools/demo.sh

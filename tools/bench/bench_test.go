@@ -117,6 +117,9 @@ func TestMeasurementsAreChosenByWord(t *testing.T) {
 	if some, err := choose("redis"); err != nil || len(some) != 2 {
 		t.Errorf("choose redis: %d, %v", len(some), err)
 	}
+	if some, err := choose("redis,pause"); err != nil || len(some) != 6 {
+		t.Errorf("choose redis and pause: %d, %v", len(some), err)
+	}
 	if _, err := choose("?"); err == nil || !strings.Contains(err.Error(), "compute loop in C") {
 		t.Errorf("choose nothing: %v", err)
 	}

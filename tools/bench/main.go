@@ -4,7 +4,7 @@
 // call to the handler in the copy, and what protection costs a program that
 // never fails. What is to be reached stands beside what was.
 //
-//	bench -recover FILE -runsc FILE -guests DIR [-json FILE] [-dir DIR] [-quick] [-only WORD]
+//	bench -recover FILE -runsc FILE -guests DIR [-json FILE] [-dir DIR] [-quick] [-only WORD[,WORD...]]
 //
 // Runtimes take turns (A B A B), so that a machine that grows slower is slow
 // for both, and what comes first in each turn is not counted. It exits with 1
@@ -22,6 +22,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,7 +46,7 @@ func main() {
 	flag.StringVar(&o.json, "json", "", "file to write the results to as well, as JSON; - for standard output instead of the table")
 	flag.StringVar(&o.dir, "dir", "/dev/shm", "directory on a tmpfs for bundles and images")
 	flag.BoolVar(&o.quick, "quick", false, "measure little, to see that all of it works")
-	flag.StringVar(&o.only, "only", "", "measure nothing but what has this in its name; -only ? lists the names")
+	flag.StringVar(&o.only, "only", "", "measure only those whose names have one of these words, with commas between; -only ? lists the names")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
 	defer stop()
@@ -158,17 +159,17 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // choose returns the measurements that have the word in their names.
-func choose(word string) ([]measurement, error) {
+func choose(words string) ([]measurement, error) {
 	var chosen []measurement
 	var names []string
 	for _, m := range measurements() {
 		names = append(names, m.name)
-		if strings.Contains(m.name, word) {
+		if slices.ContainsFunc(strings.Split(words, ","), func(word string) bool { return strings.Contains(m.name, word) }) {
 			chosen = append(chosen, m)
 		}
 	}
 	if len(chosen) == 0 {
-		return nil, fmt.Errorf("nothing has %q in its name; there are:\n  %s", word, strings.Join(names, "\n  "))
+		return nil, fmt.Errorf("nothing has %q in its name; there are:\n  %s", words, strings.Join(names, "\n  "))
 	}
 	return chosen, nil
 }
