@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Shows the main job in a terminal: a program that knows nothing of
-# runsc-recover dies and goes on with its data; another one is told why it
-# failed and does better. Needs root. Exits with 1 as soon as something doesn't
-# happen as announced; whatever happens, nothing is left behind.
+# runsc-recover dies and goes on with its data; another program is told why it
+# failed and does better. Needs root. Exits with 1 as soon as a step doesn't
+# happen as announced. Containers and files are removed in any case.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 ulimit -c 0
@@ -44,18 +44,18 @@ step() {
 }
 note() { printf '   %s\n' "$*"; }
 indent() { sed 's/^/     /'; }
-# show prints a command of ours as a user would type it, and what it prints.
+# show prints a command of ours as a user would type it, and its output.
 show() {
 	printf '   $ runsc-recover %s\n' "$*"
 	rr "$@" 2>&1 | indent
 }
 
-# until_true waits for a command to succeed, 20 seconds at most.
+# until_true EVENT COMMAND... waits for a command to succeed, 20 seconds at most.
 until_true() {
-	local what=$1 deadline=$((SECONDS + 20))
+	local event=$1 deadline=$((SECONDS + 20))
 	shift
 	until "$@"; do
-		[ "$SECONDS" -lt "$deadline" ] || fail "no $what after 20 seconds; the log says: $(tail -n 3 "$work/log" 2>/dev/null)"
+		[ "$SECONDS" -lt "$deadline" ] || fail "no $event after 20 seconds; the log says: $(tail -n 3 "$work/log" 2>/dev/null)"
 		sleep 0.1
 	done
 }
@@ -96,8 +96,9 @@ field() { sed -n "s/.*\"$1\": *\"\{0,1\}\([^\",]*\).*/\1/p" | head -n 1; }
 redis() { rr exec database redis-cli "$@" </dev/null; }
 redis_answers() { [ "$(redis PING 2>/dev/null)" = PONG ]; }
 newest_checkpoint() { rr checkpoints list --format json "$1" | sed -n 's/.*"seq": *\([0-9]*\).*/\1/p' | sort -n | tail -n 1; }
-# facts is what must be the same after a crash. A command holds one substitution
-# at most: bash 5.2 trips over a trap that comes between two.
+# facts prints the data and state that must be the same after a crash. A command
+# holds one substitution at most: bash 5.2 trips over a trap that comes between
+# two.
 facts() {
 	local keys digest greeting state status pid
 	keys=$(redis DBSIZE)

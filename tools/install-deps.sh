@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that the tests use and that are missing, when
-# run as root on Debian; elsewhere it says what is missing and goes on, and
-# the tests that need it are skipped and counted.
+# run as root on Debian; elsewhere it names the missing packages and goes on, and
+# the tests that need them are skipped and counted.
 set -euo pipefail
 
 # A command or file that shows the package is there, and the package.
@@ -32,8 +32,8 @@ needs=(
 
 missing=()
 for need in "${needs[@]}"; do
-	what=${need%%:*} package=${need#*:}
-	command -v "$what" >/dev/null || [ -e "$what" ] || missing+=("$package")
+	sign=${need%%:*} package=${need#*:}
+	command -v "$sign" >/dev/null || [ -e "$sign" ] || missing+=("$package")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
 

@@ -1,12 +1,12 @@
 // Package expect compares a value with the one that a test expects.
 //
-// It must not know any package of the program: tests of all of them use it.
+// It must not know any package of the program: tests of all of them use expect.
 package expect
 
 import "testing"
 
-// Equal fails the test, but doesn't end it, when got isn't want. The name says
-// which value it is.
+// Equal fails the test, but doesn't end it, when got isn't want. The name is the
+// value's, for the message.
 func Equal[T comparable](t testing.TB, name string, got, want T) {
 	t.Helper()
 	if got != want {

@@ -7,11 +7,12 @@ import (
 	"testing"
 )
 
-// Update says that golden and scenario files are to be written as things are.
-// It is the flag -update of every test that imports this package.
-var Update = flag.Bool("update", false, "write golden and scenario files as things are")
+// Update asks for golden and scenario files to be written with the results that
+// there are. It is the flag -update of every test that imports this package.
+var Update = flag.Bool("update", false, "write golden and scenario files with the results that there are")
 
-// Golden compares got with the file name below testdata, which -update writes.
+// Golden compares got with the file of that name below testdata, which -update
+// writes. A difference fails the test; a file that can't be read ends it.
 func Golden(t testing.TB, name, got string) {
 	t.Helper()
 	path := filepath.Join("testdata", name)

@@ -13,7 +13,7 @@ import (
 
 // Scenarios plays the scenario files that match pattern, at least least of them.
 // A scenario file is a story with its trace. Each line is a comment (#), an
-// event, or, behind four spaces, what the event above it led to: the machine's
+// event, or, behind four spaces, the outcome of the event above it: the machine's
 // actions, then its phase, if that changed. Events have arguments name=value. The
 // trace is written by -update and read by people.
 //

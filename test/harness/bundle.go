@@ -26,8 +26,8 @@ func (b *Bundle) Rootfs(elem ...string) string {
 	return filepath.Join(append([]string{b.Dir, "rootfs"}, elem...)...)
 }
 
-// Bundle makes a bundle of a few files: busybox, the guest programs named, and
-// what a program expects of a Linux system.
+// Bundle makes a bundle of a few files: the guest programs named, and those that
+// a program expects of a Linux system.
 func (rt *Runtime) Bundle(args []string, guests ...string) *Bundle {
 	rt.t.Helper()
 	dir, err := os.MkdirTemp(rt.Dir, "bundle-")

@@ -101,14 +101,14 @@ func (c *Container) Back(flags ...string) {
 	must(c.rt.t, c.TryBack(flags...))
 }
 
-// Output is what the container has printed so far.
+// Output is the container's output so far, stdout and stderr.
 func (c *Container) Output() string {
 	out, err := os.ReadFile(c.output)
 	must(c.rt.t, err)
 	return string(out)
 }
 
-// Log is what the supervisor has logged so far.
+// Log is the supervisor's log so far.
 func (c *Container) Log() string {
 	text, err := os.ReadFile(filepath.Join(c.rt.Dir, c.ID+".create.log"))
 	must(c.rt.t, err)
@@ -124,8 +124,8 @@ func (c *Container) Says(text string, times int) {
 	})
 }
 
-// Exit waits for the supervisor, as its parent does, and returns the exit
-// status that it sees.
+// Exit waits for the supervisor, as its parent does, and returns the exit status
+// that a parent sees.
 func (c *Container) Exit() int {
 	c.rt.t.Helper()
 	status := -1
@@ -158,7 +158,7 @@ func (c *Container) Exits(want int) {
 	}
 }
 
-// State is what `state` prints.
+// State is the output of `state`.
 type State struct {
 	Version     string            `json:"ociVersion"`
 	ID          string            `json:"id"`

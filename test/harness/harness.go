@@ -2,8 +2,10 @@
 // caller does, in a directory of its own, and checks at the end of a test that
 // nothing is left: no process, mount, cgroup or file.
 //
-// It must not know the project's packages: what it knows of the runtime is
-// what the command line promises.
+// It must not know the project's packages: its knowledge of the runtime is the
+// promises of the command line. A Runtime, its bundles and containers belong to
+// one test and its goroutine, but for NewID and the commands, which may be run
+// at once. The package has no locks and starts no goroutines.
 package harness
 
 import (
@@ -24,12 +26,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CommandTimeout bounds every single command.
+// CommandTimeout bounds every command.
 func CommandTimeout() time.Duration { return patience(60 * time.Second) }
 
-// patience is how long to wait for what takes at most d on an ordinary
+// patience is how long to wait for an event that takes at most d on an ordinary
 // machine. HARNESS_PATIENCE in the environment is how many times slower this
-// one may be.
+// machine may be.
 func patience(d time.Duration) time.Duration {
 	times, err := strconv.Atoi(os.Getenv("HARNESS_PATIENCE"))
 	if err != nil {
@@ -43,18 +45,18 @@ type Runtime struct {
 	t       testing.TB
 	Binary  string
 	Module  string   // the repository's root
-	Dir     string   // everything of this test lies here
+	Dir     string   // all files of this test lie here
 	Root    string   // --root
 	Globals []string // further global flags of every command
 
 	containers atomic.Int32
 }
 
-// New makes a Runtime for the test and arranges for everything of it to be
-// removed, and for the test to fail if anything is left. The test process
-// becomes a subreaper, as a containerd shim is one. HARNESS_BINARY in the
-// environment names another binary than bin/runsc-recover; HARNESS_DEBUG makes
-// it log what it does.
+// New makes a Runtime for the test and arranges for all of its containers and
+// files to be removed, and for the test to fail if anything is left. The test
+// process becomes a subreaper, as a containerd shim is one. HARNESS_BINARY in
+// the environment names another binary than bin/runsc-recover; HARNESS_DEBUG
+// makes the binary log for debugging.
 func New(t testing.TB) *Runtime {
 	t.Helper()
 	NeedRoot(t)
@@ -63,7 +65,7 @@ func New(t testing.TB) *Runtime {
 	if binary := os.Getenv("HARNESS_BINARY"); binary != "" {
 		rt.Binary = binary
 	}
-	// Whatever a test is about, no checkpoint of it misses a change.
+	// In every test all checkpoints are compared with all of memory.
 	rt.Globals = []string{"--recover-verify", "true"}
 	if os.Getenv("HARNESS_DEBUG") != "" {
 		rt.Globals = append(rt.Globals, "--debug")
@@ -97,13 +99,14 @@ func moduleRoot(t testing.TB) string {
 	return ""
 }
 
-// Result is how a command ended.
+// Result is the end of a command.
 type Result struct {
 	Args           []string
 	Stdout, Stderr string
 	Code           int
 }
 
+// String is for messages of failed tests.
 func (r Result) String() string {
 	return fmt.Sprintf("%s: exit %d\nstdout: %s\nstderr: %s", strings.Join(r.Args, " "), r.Code, r.Stdout, r.Stderr)
 }
@@ -118,7 +121,7 @@ func (rt *Runtime) Command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// Try runs a command and returns how it ended, whatever that was.
+// Try runs a command and returns its result, be it an error.
 func (rt *Runtime) Try(args ...string) Result {
 	rt.t.Helper()
 	return rt.TryInput("", args...)
@@ -144,7 +147,7 @@ func (rt *Runtime) TryInput(stdin string, args ...string) Result {
 	return r
 }
 
-// Do runs a command that must work and returns what it printed.
+// Do runs a command that must work and returns its output.
 func (rt *Runtime) Do(args ...string) string {
 	rt.t.Helper()
 	r := rt.Try(args...)
@@ -154,8 +157,8 @@ func (rt *Runtime) Do(args ...string) string {
 	return r.Stdout
 }
 
-// Refused runs a command that must fail with the given code and say want on
-// stderr.
+// Refused runs a command that must fail with the given exit code and print want
+// on stderr.
 func (rt *Runtime) Refused(code int, want string, args ...string) {
 	rt.t.Helper()
 	r := rt.Try(args...)
@@ -164,7 +167,7 @@ func (rt *Runtime) Refused(code int, want string, args ...string) {
 	}
 }
 
-// JSON runs a command that must work and decodes what it printed.
+// JSON runs a command that must work and decodes its output.
 func JSON[T any](rt *Runtime, args ...string) T {
 	rt.t.Helper()
 	var v T
@@ -185,9 +188,9 @@ func (rt *Runtime) Guest(name string) string {
 	return p
 }
 
-// Until waits for a condition. When it doesn't come true in time the test
-// ends, with what said last.
-func Until(t testing.TB, timeout time.Duration, what string, condition func() (ok bool, last string)) {
+// Until waits for a condition, which is called again and again. When it doesn't
+// come true in time the test ends with the condition's name and its last answer.
+func Until(t testing.TB, timeout time.Duration, name string, condition func() (ok bool, last string)) {
 	t.Helper()
 	timeout = patience(timeout)
 	deadline := time.Now().Add(timeout)
@@ -197,7 +200,7 @@ func Until(t testing.TB, timeout time.Duration, what string, condition func() (o
 			return
 		}
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not after %v; last: %s", what, timeout, last)
+			t.Fatalf("%s: not after %v; last: %s", name, timeout, last)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}

@@ -11,11 +11,12 @@ import (
 	"time"
 )
 
-// leakTimeout is how long what was killed may take to be gone.
+// leakTimeout is how long a killed process, with all that is tied to it, may take
+// to be gone.
 const leakTimeout = 10 * time.Second
 
-// finish ends the test: what went wrong is shown, what the test left running
-// is deleted, and what remains after that is an error.
+// finish ends the test: logs are shown if it failed, containers that it left are
+// deleted, and anything that remains after that is an error.
 func (rt *Runtime) finish() {
 	if rt.t.Failed() {
 		rt.showFiles()

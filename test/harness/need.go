@@ -7,10 +7,10 @@ import (
 )
 
 // need is the one place where a test is skipped.
-func need(t testing.TB, have bool, what string) {
+func need(t testing.TB, have bool, name string) {
 	t.Helper()
 	if !have {
-		t.Skipf("needs %s", what)
+		t.Skipf("needs %s", name)
 	}
 }
 
