@@ -63,14 +63,14 @@ type RestartFresh struct {
 	Reasons []string
 }
 
-// Exit destroys what is left of the container and ends it with Status.
+// Exit destroys the remains of the container and ends it with Status.
 type Exit struct {
 	Status  int
 	Reasons []string
 }
 
-// SetTimer asks for a Tick after that much run time, in place of any that was
-// asked for before.
+// SetTimer asks for a Tick after that much run time, in place of an earlier
+// SetTimer's.
 type SetTimer struct {
 	After time.Duration
 }

@@ -12,14 +12,14 @@ import (
 type Candidate struct {
 	Seq     checkpoint.Seq
 	RunTime time.Duration
-	// Asked is set when the program or the operator asked for it, rather than
-	// the interval: they count on what they did before it.
+	// Asked is set when the program or the operator asked for the checkpoint,
+	// rather than the interval: they count on their work before it.
 	Asked bool
-	// Unusable says why it can't be restored; empty if it can.
+	// Unusable says why the checkpoint can't be restored; empty if it can.
 	Unusable string
 }
 
-// EscalationInput is what Choose decides on.
+// ChoiceInput holds the facts of Choose's decision.
 type ChoiceInput struct {
 	// Candidates are the checkpoints before the failure, oldest first.
 	Candidates []Candidate
@@ -37,12 +37,12 @@ type Choice struct {
 	Reasons []string
 }
 
-// Choose picks the checkpoint for an attempt. The first attempt takes what a
-// standby holds, if that isn't too old and no later one was asked for. The newest is tried twice, then
-// each attempt goes back twice as far, 1, 2, 4, … checkpoints, down to the
-// oldest. One that can't be used is passed over for the next older one, and at
-// the old end for the next newer one. It is false when none can be used, with
-// the reasons in the Choice.
+// Choose picks the checkpoint for an attempt. The first attempt takes the
+// checkpoint that a standby holds, unless that is too old or a later one was
+// asked for. The newest is tried twice, then each attempt goes back twice as far,
+// 1, 2, 4, … checkpoints, down to the oldest. An unusable checkpoint is passed
+// over for the next older one, and at the old end for the next newer one. Choose
+// is false when no checkpoint can be used, with the reasons in the Choice.
 func Choose(in ChoiceInput) (Choice, bool) {
 	n := len(in.Candidates)
 	if n == 0 {
@@ -83,8 +83,8 @@ func whyHeld(lag time.Duration, newest bool) string {
 	return fmt.Sprintf("the standby holds it, %v before the newest", lag.Round(time.Millisecond))
 }
 
-// stepsBack is how many checkpoints before the newest an attempt goes, no more
-// than limit.
+// stepsBack is the number of checkpoints that an attempt goes back from the
+// newest, at most limit.
 func stepsBack(tries, limit int) int {
 	if tries < 2 {
 		return 0

@@ -7,7 +7,7 @@ import (
 	"runsc-recover/checkpoint/config"
 )
 
-// giveUp ends the episode as exhausted and does what is configured for that.
+// giveUp ends the episode as exhausted, and the program as is configured.
 func (m *machine) giveUp(now time.Time, why ...string) {
 	ep := m.s.Episode
 	m.do(EndEpisode{Outcome: OutcomeExhausted, Reasons: why})

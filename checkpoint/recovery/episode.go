@@ -90,7 +90,7 @@ func (m *machine) refuseInProbation(f Failure, why string, gone bool) {
 	m.do(Refuse{Reasons: []string{why}})
 }
 
-// climb begins the next attempt against the latest failure, or gives up.
+// escalate begins the next attempt against the latest failure, or gives up.
 func (m *machine) escalate(now time.Time) {
 	ep := m.s.Episode
 	l := ep.escalation(ep.Latest.Key)
@@ -115,8 +115,8 @@ func (m *machine) try(l *Escalation, now time.Time) {
 	}
 }
 
-// attempt begins l's next try. It is false if there is none and the machine
-// gave up.
+// attempt begins l's next try. It is false if no try is left and the machine gave
+// up.
 func (m *machine) attempt(l *Escalation, now time.Time) bool {
 	ep := m.s.Episode
 	if ep.Spent >= m.cfg.MaxAttempts {
@@ -166,8 +166,8 @@ func restoreFailed(m *machine, e RestoreFailed) {
 	m.try(l, e.Now)
 }
 
-// passOver makes the attempt under way one that costs nothing, since its
-// checkpoint is at fault, and which isn't tried again.
+// passOver takes the attempt under way off the budget, since its checkpoint is at
+// fault, and has that checkpoint never tried again.
 func (m *machine) passOver(seq checkpoint.Seq, why string) {
 	ep := m.s.Episode
 	m.s.markUnusable(seq, why)
@@ -178,8 +178,8 @@ func (m *machine) passOver(seq checkpoint.Seq, why string) {
 // A copy was released before all of its checkpoint was loaded, and that is
 // damaged.
 
-// damagedInProbation tries on at the same level: what the copy was told came
-// to nothing.
+// damagedInProbation tries on at the same level: the copy that was told of the
+// level left nothing behind.
 func damagedInProbation(m *machine, e CopyDamaged) {
 	ep := m.s.Episode
 	ep.Gone = true
@@ -237,7 +237,7 @@ func exitInProbation(m *machine, e Exited) {
 	m.end(e.Status, why)
 }
 
-// recovered closes the episode and forgets what it orphaned.
+// recovered closes the episode and forgets the checkpoints that it orphaned.
 func (m *machine) recovered(why string) {
 	m.do(CancelTimer{}, EndAttempt{Outcome: OutcomeRecovered, Reasons: []string{why}})
 	m.do(EndEpisode{Outcome: OutcomeRecovered, Reasons: []string{why}})

@@ -61,7 +61,8 @@ type Released struct{}
 type RestoreFailed struct {
 	Reason string
 	// Damaged is set when the checkpoint itself is at fault: damaged, gone, or
-	// of another version. It is then never tried again and costs no budget.
+	// of another version. The checkpoint is then never tried again and costs no
+	// budget.
 	Damaged bool
 	Now     time.Time
 }
@@ -84,9 +85,9 @@ type Shutdown struct {
 	Status int
 }
 
-// CheckpointTaken: a checkpoint of the running copy was published. One whose
-// sandbox failed or was replaced meanwhile is on no lineage: the engine removes it
-// and says nothing.
+// CheckpointTaken: a checkpoint of the running copy was published. A checkpoint
+// whose sandbox failed or was replaced meanwhile is on no lineage: the engine
+// removes it and says nothing.
 type CheckpointTaken struct {
 	Seq     checkpoint.Seq
 	RunTime time.Duration
@@ -111,7 +112,7 @@ type RestartFailed struct {
 
 // CopyDamaged: checkpoint Seq, which the running copy was released from before
 // all of it was loaded, turned out to be damaged. The copy is gone: it saw
-// nothing of the damage, and nothing of what it did is in a checkpoint.
+// nothing of the damage, and no checkpoint holds any of its work.
 type CopyDamaged struct {
 	Seq     checkpoint.Seq
 	Reason  string

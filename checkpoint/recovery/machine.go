@@ -16,7 +16,7 @@ type machine struct {
 	cfg config.Config
 	s   State
 	out []Action
-	// held is what the event says of a standby.
+	// held is the checkpoint that a standby waits in, 0 for none.
 	held checkpoint.Seq
 }
 
@@ -51,10 +51,11 @@ func (e SandboxDied) failure() Failure {
 	return f
 }
 
-// status is what a container that fails so exits with, when its sandbox is no
+// status is the exit status of a container that fails so, when its sandbox is no
 // longer there to say.
 func (f Failure) status() int { return failure.ExitStatus(f.Kind, f.Code, f.Signo) }
 
+// String names the failure in one line of a record.
 func (f Failure) String() string {
 	switch f.Kind {
 	case failure.Signal:
@@ -67,7 +68,7 @@ func (f Failure) String() string {
 	return f.Kind.String()
 }
 
-// allowed says why a failure is not acted on at all; empty if it is.
+// allowed says why a failure is not acted on at all; empty for a failure that is.
 func allowed(cfg config.Config, f Failure) string {
 	off := func(name string) string { return fmt.Sprintf("the trigger %q is not on", name) }
 	switch {

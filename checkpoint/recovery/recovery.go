@@ -1,5 +1,5 @@
-// Package recovery is the recovery state machine of one container: what to do
-// about a failure, as a pure function of the state so far and what happened.
+// Package recovery is the recovery state machine of one container: the answer to
+// a failure, as a pure function of the state so far and the event.
 //
 //	Running ──failure──▶ Restoring ──released──▶ Probation ──outlived──▶ Running
 //	                         ▲                       │
@@ -16,10 +16,10 @@
 // # Lineages
 //
 // The lineage is the sequence of checkpoints that led to the running copy. A
-// restore cuts it off behind the checkpoint restored; what lay behind is
-// orphaned: it holds states that led to a failure. Orphaned checkpoints are
-// never chosen again except by an escalation that began when they were on the lineage,
-// and they are removed when the episode ends as recovered.
+// restore cuts it off behind the checkpoint restored; the checkpoints behind that
+// are orphaned: they hold states that led to a failure. Orphaned checkpoints are
+// never chosen again except by an escalation that began when they were on the
+// lineage, and they are removed when the episode ends as recovered.
 //
 // # Escalations
 //
@@ -28,15 +28,15 @@
 // failure climbs the same escalation, so that "an earlier checkpoint" is always
 // earlier, and a checkpoint that a failing copy took during probation, which
 // may hold the cause of the failure, is never taken for an early one. A
-// different failure inside probation begins its own escalation, on the lineage as it
-// is then, which includes what the copy took: going back to before the first
-// rollback would undo what got the copy past the first failure. All attempts
-// of an episode count against one budget, whatever their escalation.
+// different failure inside probation begins its own escalation, on the lineage of
+// that moment, which includes the copy's checkpoints: going back to before the
+// first rollback would undo the change that got the copy past the first failure.
+// All attempts of an episode count against one budget, whatever their escalation.
 //
 // Two failures coincide when their keys are equal and the second comes before
 // the copy has outlived the first one's failure point by the grace time.
 //
-// # What the engine owes the machine
+// # Duties of the engine
 //
 // The engine carries out actions in the order given. It passes events of one
 // generation at a time: those of the running copy, or, from Restore until
@@ -110,7 +110,7 @@ const (
 	OutcomeFailed     Outcome = "failed" // the copy could not be made
 )
 
-// Failure is what the machine needs to know of a failure.
+// Failure is a failure as the machine sees it.
 type Failure struct {
 	Kind  failure.Kind `json:"kind"`
 	Key   uint64       `json:"key"`
@@ -124,7 +124,7 @@ type Failure struct {
 type Point struct {
 	Seq     checkpoint.Seq `json:"seq"`
 	RunTime time.Duration  `json:"run_time_ns"`
-	// Asked is as in policy.Candidate.
+	// Asked is as in Candidate.
 	Asked bool `json:"asked,omitempty"`
 	// Unusable says why the checkpoint can't be restored; empty if it can.
 	Unusable string `json:"unusable,omitempty"`
@@ -170,7 +170,7 @@ type Episode struct {
 // has just begun to run. Step never changes a State that it was given.
 type State struct {
 	Phase Phase `json:"phase"`
-	// Line is the running copy's lineage, oldest first.
+	// Lineage is the running copy's, oldest first.
 	Lineage []Point `json:"lineage"`
 	// Orphaned are checkpoints that still exist and are not on the lineage.
 	Orphaned []checkpoint.Seq `json:"orphaned"`
@@ -216,9 +216,9 @@ func (s State) Head() checkpoint.Seq {
 	return s.Lineage[len(s.Lineage)-1].Seq
 }
 
-// Step answers an event: the state that follows and what the engine does, in
-// that order. It is pure. An event that means nothing in a phase changes
-// nothing and asks for nothing.
+// Step answers an event: the state that follows, and the engine's actions in
+// their order. It is pure. An event that means nothing in a phase changes nothing
+// and asks for nothing.
 func Step(cfg config.Config, s State, e Event) (State, []Action) {
 	m := machine{cfg: cfg, s: s.clone(), held: held(e)}
 	transition(m.s.Phase, e)(&m, e)

@@ -15,7 +15,7 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// allEvents has one of each kind, in the order of eventKind.
+// allEvents has an event of each kind, in the order of eventKind.
 func allEvents() []Event {
 	now := time.Unix(1700000000, 0).UTC()
 	f := Failure{Kind: failure.Signal, Key: 7, Signo: 11, RunTime: 10 * time.Second}
@@ -83,7 +83,7 @@ func TestAllPairs(t *testing.T) {
 	expect.Golden(t, "transitions.golden", out.String())
 }
 
-// checkedStep steps and checks what holds for every step.
+// checkedStep steps and checks the rules of every step.
 func checkedStep(t *testing.T, cfg config.Config, s State, e Event) (State, []Action) {
 	t.Helper()
 	before, err := json.Marshal(s)
@@ -103,7 +103,7 @@ func checkedStep(t *testing.T, cfg config.Config, s State, e Event) (State, []Ac
 	return next, actions
 }
 
-// unsound says what is wrong with a state; empty if nothing is.
+// unsound names a state's fault; empty for none.
 func unsound(cfg config.Config, s State) string {
 	open := s.Phase == Restoring || s.Phase == Probation
 	switch {
@@ -136,7 +136,7 @@ func unsound(cfg config.Config, s State) string {
 	return ""
 }
 
-// records follows the actions and says what a journal could not write down.
+// records follows the actions and names those that no journal could write down.
 type records struct {
 	episode, attempt bool
 	attempts         int
@@ -259,8 +259,8 @@ func TestResumeFollowsParents(t *testing.T) {
 	}
 }
 
-// The first attempt against a failure uses what a standby holds, the next ones
-// go their usual way.
+// TestStandbyIsPreferredOnce: the first attempt against a failure uses the
+// standby's checkpoint, the next ones go their usual way.
 func TestStandbyIsPreferredOnce(t *testing.T) {
 	cfg := configOf(t, nil)
 	f := Failure{Kind: failure.Reported, Key: 7, RunTime: 3 * time.Second}

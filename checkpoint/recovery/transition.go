@@ -3,7 +3,7 @@ package recovery
 // handler changes the machine's state and adds actions, in answer to an event.
 type handler func(*machine, Event)
 
-// transition is the machine: what each event means in each phase. An event
+// transition is the machine: the meaning of each event in each phase. An event
 // that a phase doesn't list is ignored there: it came too late.
 func transition(p Phase, e Event) handler {
 	h := [phases][kinds]handler{
@@ -63,7 +63,7 @@ func transition(p Phase, e Event) handler {
 	return h
 }
 
-// on makes a handler of one that takes its event's own type.
+// on makes a handler of a function that takes its event's own type.
 func on[E Event](f func(*machine, E)) handler {
 	return func(m *machine, e Event) { f(m, e.(E)) }
 }

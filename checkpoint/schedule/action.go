@@ -23,8 +23,7 @@ const (
 	ForPressure  Purpose = "pressure"  // the program needs the memory
 )
 
-// SetTimer asks for Due after that much time, in place of any that was asked for
-// before.
+// SetTimer asks for Due after that much time, in place of an earlier SetTimer's.
 type SetTimer struct {
 	After  time.Duration
 	Reason string
@@ -69,8 +68,8 @@ type Take struct {
 // Abort ends the checkpoint that is being taken at once. Taken still comes.
 type Abort struct{}
 
-// Abandon lets the sandbox finish the checkpoint that is being taken, but has it
-// not published. Taken still comes, with Err.
+// Abandon lets the sandbox finish the checkpoint that is being taken, but keeps
+// it from being published. Taken still comes, with Err.
 type Abandon struct{ Err error }
 
 // Count makes a published checkpoint part of the lineage.

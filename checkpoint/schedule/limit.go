@@ -78,16 +78,16 @@ const compactBelow = 0.75
 // Reduction is the next thing to do about a store that is over its limit. The
 // zero value is nothing.
 type Reduction struct {
-	Drop    checkpoint.Seq // this checkpoint goes
+	Drop    checkpoint.Seq // the checkpoint to remove, 0 for none
 	Compact bool           // the store is compacted
 	Reasons []string
 }
 
-// Store is what Shrink decides on.
+// Store holds the facts of Shrink's decision.
 type Store struct {
 	Limit int64 // in bytes, 0 for none
 	Usage checkpoint.Usage
-	// Coming is what is about to be added, as far as it is known.
+	// Coming is the size of the next checkpoint, in bytes, as far as it is known.
 	Coming int64
 	// Manifests are the checkpoints by ascending number.
 	Manifests []checkpoint.Manifest
@@ -97,10 +97,10 @@ type Store struct {
 	Compacted bool
 }
 
-// Shrink says what to do next to keep a store within its limit: the oldest
-// checkpoint goes, or the room is given back that none needs any more. The
-// newest and those that are pinned stay, even if that is too much. It is asked
-// again when what it said is done.
+// Shrink names the next step that keeps a store within its limit: the oldest
+// checkpoint goes, or the room is given back that no checkpoint needs any more.
+// The newest and those that are pinned stay, even if that is too much. The caller
+// asks again when the step is done.
 func Shrink(s Store) Reduction {
 	over := s.Usage.Bytes + s.Coming - s.Limit
 	if s.Limit == 0 || over <= 0 {
@@ -109,7 +109,7 @@ func Shrink(s Store) Reduction {
 	why := fmt.Sprintf("the store is %d KiB over its limit of %d MiB", over>>10, s.Limit>>20)
 	roomy := float64(s.Usage.Live+s.Coming) <= compactBelow*float64(s.Limit)
 	if roomy && !s.Compacted {
-		return Reduction{Compact: true, Reasons: []string{why, "what its checkpoints need is well within"}}
+		return Reduction{Compact: true, Reasons: []string{why, "the checkpoints themselves are well within"}}
 	}
 	for i, m := range s.Manifests {
 		if i < len(s.Manifests)-1 && !s.Pinned[m.Seq] {

@@ -13,7 +13,7 @@ import (
 // memory is given back before it gets there.
 const (
 	// fastestGrowth bounds how fast programs are expected to take memory, in
-	// bytes a second: one that does nothing else was seen to take 1.3 GiB.
+	// bytes a second: a program that does nothing else was seen to take 1.3 GiB.
 	fastestGrowth = 2 << 30
 	// reliefTime is how long it may take to give memory back, on a busy host.
 	reliefTime = 150 * time.Millisecond
@@ -46,7 +46,7 @@ type look struct {
 // is killed for it: staging memory, the standby, checkpoints in memory, in the
 // end all of them.
 func memorySeen(m *machine, e MemorySeen) {
-	if e.Err != nil { // others say so
+	if e.Err != nil { // an attempt for room reports the error
 		m.do(Watch{After: blindLook})
 		return
 	}
@@ -82,7 +82,7 @@ func (m *machine) relieve(p Pressure, need uint64) {
 	case busy || m.in.Recovering:
 		m.do(Watch{After: m.s.Look.Again})
 		return
-	default: // all of it is the program's own
+	default: // all memory is the program's own
 		m.do(Watch{After: quietLook})
 		return
 	}
@@ -141,19 +141,18 @@ func compactedAside(m *machine, e Compacted) {
 	}
 }
 
-// Memory is what a container uses of its memory limit, in bytes. Checkpoints that
-// are kept in memory count: the sandbox writes them.
+// Memory is a container's use of its memory limit, in bytes. Checkpoints that are
+// kept in memory count: the sandbox writes them.
 type Memory struct {
-	Used  uint64 // without what the kernel can take back at once
+	Used  uint64 // without the memory that the kernel can take back at once
 	Limit uint64 // 0 for none
 }
 
-// Pressure is what a container uses of its memory limit, in bytes.
+// Pressure is a container's use of its memory limit, in bytes, now and before.
 type Pressure struct {
 	Limit uint64 // 0 for none
-	Used  uint64 // what can't be taken back
-	// Before is what it used Elapsed ago; an Elapsed of 0 says that it isn't
-	// known.
+	Used  uint64 // as in Memory
+	// Before is the use Elapsed ago; an Elapsed of 0 says that it isn't known.
 	Before  uint64
 	Elapsed time.Duration
 }
@@ -171,7 +170,7 @@ func (p Pressure) Relief() (need uint64, again time.Duration) {
 	if grows > free {
 		return uint64(grows - free), minLook
 	}
-	// Half of what it takes at the fastest: a look may come late.
+	// Half of the time that the fastest growth takes: a look may come late.
 	reached := time.Duration(free / fastestGrowth * float64(time.Second))
 	return 0, min(max(reached/2, minLook), maxLook)
 }
@@ -192,7 +191,7 @@ func GiveBack(need uint64, manifests []checkpoint.Manifest, needed map[checkpoin
 		}
 		gone = append(gone, m.Seq)
 		if i < len(manifests)-1 {
-			// Pages are shared: only what the next one replaced is free.
+			// Pages are shared: only those that the next one replaced are free.
 			freed += min(m.Pages.Bytes, manifests[i+1].Pages.Changed)
 		}
 	}

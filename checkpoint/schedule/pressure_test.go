@@ -45,7 +45,7 @@ func TestGiveBack(t *testing.T) {
 	}{
 		{"nothing", 0, nil, nil},
 		{"a little", 5, nil, []checkpoint.Seq{1}},
-		{"what the next replaced", 11, nil, []checkpoint.Seq{1, 2}},
+		{"pages that the next replaced", 11, nil, []checkpoint.Seq{1, 2}},
 		{"all but the newest", 60, nil, []checkpoint.Seq{1, 2, 3}},
 		{"all", 61, nil, []checkpoint.Seq{1, 2, 3, 5}},
 		{"pinned", 61, []checkpoint.Seq{2, 5}, []checkpoint.Seq{1, 3}},

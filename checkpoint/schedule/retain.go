@@ -24,7 +24,7 @@ func (m *machine) retain() {
 	}
 	r := Remove{For: ForRetention}
 	for _, d := range gone {
-		// A recovery that begins now must not count on it.
+		// A recovery that begins now must not count on the checkpoint.
 		m.do(Forget{Seq: d.Seq})
 		r.Seqs, r.Reasons = append(r.Seqs, d.Seq), append(r.Reasons, d.Reasons...)
 	}
@@ -32,8 +32,8 @@ func (m *machine) retain() {
 	m.do(r)
 }
 
-// retained goes on once they are removed. Those that are still there are tried
-// again after the next checkpoint.
+// retained goes on once the checkpoints are removed. Those that are still there
+// are tried again after the next checkpoint.
 func retained(m *machine, e Removed) {
 	switch e.For {
 	case ForRetention:
@@ -74,11 +74,11 @@ type Decision struct {
 	Reasons []string
 }
 
-// Retain says which n checkpoints are kept, and which are dropped. It drops
-// one at a time while there are more than n: the one whose going leaves the
-// smallest gap in proportion to the gap's age. What is left lies close together
-// near now and ever further apart behind, and stays so when Retain decides
-// again later about what it left. When each gap would be wider than maxRatio
+// Retain says which n checkpoints are kept, and which are dropped. Checkpoints are
+// dropped singly while there are more than n: the next is the checkpoint whose
+// going leaves the smallest gap in proportion to the gap's age. The rest lies
+// close together near now and ever further apart behind, and stays so when Retain
+// decides again later about that rest. When each gap would be wider than maxRatio
 // allows, the oldest is dropped instead.
 //
 // The newest and those in pinned are always kept, even if that is more than n.

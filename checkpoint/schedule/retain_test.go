@@ -66,9 +66,9 @@ func describe(verdict string, decisions []Decision) string {
 	return out.String()
 }
 
-// simulate takes a checkpoint after each of delays and retains n at once. It
-// calls check with the ages of what is kept, the newest first, and the time
-// since the beginning.
+// simulate takes a checkpoint after each of delays and retains n at once. check
+// gets the ages of the checkpoints kept, the newest first, and the time since the
+// beginning.
 func simulate(n int, delays []time.Duration, check func(ages []time.Duration, since time.Duration)) {
 	var held []checkpoint.Manifest
 	since := time.Duration(0)
@@ -131,7 +131,7 @@ func TestRetainAnyNumber(t *testing.T) {
 	}
 }
 
-// TestRetainIsStable: what was decided is decided again.
+// TestRetainIsStable: a decision is made again alike.
 func TestRetainIsStable(t *testing.T) {
 	manifests := every(time.Second, 100)
 	keep, _ := Retain(epoch.Add(100*time.Second), manifests, 8, nil)

@@ -7,8 +7,9 @@ import (
 	"runsc-recover/checkpoint/config"
 )
 
-// roomMargin is what a checkpoint may need beyond the size of the last one, in
-// bytes: it grows with the program, and the kernel counts its own work too.
+// roomMargin is the room that a checkpoint may need beyond the size of the last
+// one, in bytes: checkpoints grow with the program, and the kernel counts its own
+// work too.
 const roomMargin = 16 << 20
 
 // A checkpoint must not run the container out of its memory: a program must not

@@ -180,7 +180,7 @@ func throughJSON(t *testing.T, s State) (again State) {
 	return again
 }
 
-// checkedStep steps and checks what holds for every step.
+// checkedStep steps and checks the rules of every step.
 func checkedStep(t *testing.T, in Input, s State, e Event) (State, []Action) {
 	t.Helper()
 	before, err := json.Marshal(s)
@@ -215,7 +215,7 @@ func unsound(s State) string {
 	return ""
 }
 
-// allEvents has one of each kind, in the order of eventKind.
+// allEvents has an event of each kind, in the order of eventKind.
 func allEvents() []Event {
 	at := time.Unix(1700000100, 0).UTC()
 	full := Memory{Used: 990 << 20, Limit: 1000 << 20}

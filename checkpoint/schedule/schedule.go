@@ -32,9 +32,9 @@ import (
 )
 
 const (
-	// firstDelay is how soon after its start a program is checkpointed, so
-	// that an early failure has something to go back to. It is past what a
-	// program does before it knows its handlers, and short of the interval.
+	// firstDelay is how soon after its start a program is checkpointed, so that
+	// an early failure has a checkpoint to go back to: after the time in which a
+	// program registers its handlers, and short of the interval.
 	firstDelay = 100 * time.Millisecond
 	// maxWaiting bounds the program's threads that wait in RECOVER_CHECKPOINT;
 	// more are turned away.
@@ -50,11 +50,11 @@ type Phase int
 const (
 	Idle        Phase = iota // no checkpoint is due
 	Waiting                  // the timer for the next one runs
-	FindingRoom              // the memory limit is looked at before one is taken
-	Shrinking                // the store's limit is, too
-	Taking                   // the sandbox writes it, the store publishes it
-	Retaining                // those that needn't be kept are removed
-	Trimming                 // the store's limit is looked at again
+	FindingRoom              // room is made in the memory limit for a checkpoint
+	Shrinking                // the store is kept within its limit, for the same
+	Taking                   // the sandbox writes the checkpoint, the store publishes it
+	Retaining                // checkpoints that needn't be kept are removed
+	Trimming                 // the store is kept within its limit, after a checkpoint
 
 	phases = int(Trimming) + 1
 )
@@ -77,7 +77,7 @@ type Attempt struct {
 	Seq        checkpoint.Seq     `json:"seq"`
 	Trigger    checkpoint.Trigger `json:"trigger"`
 	Generation int                `json:"generation"`
-	// Program and Operator wait for this one.
+	// Program and Operator wait for this checkpoint.
 	Program  []Waiter `json:"program,omitempty"`
 	Operator []Waiter `json:"operator,omitempty"`
 	// NoRoom is set once the program needs the memory that it would take.
@@ -115,14 +115,15 @@ type State struct {
 	Compacted bool `json:"compacted"`
 	// UsedBefore is the memory in use before the last checkpoint was taken.
 	UsedBefore uint64 `json:"used_before"`
-	// Tight is set once memory was too short to keep that with which pauses are
-	// made short.
+	// Tight is set once memory was too short to keep the staging memory that
+	// makes pauses short.
 	Tight bool `json:"tight"`
-	// Look is what the last look at the container's memory found.
+	// Look is the last look at the container's memory.
 	Look look `json:"look"`
 }
 
-// Input is what holds at the moment of an event, beside the schedule's own state.
+// Input holds the facts of the moment of an event, beside the schedule's own
+// state.
 type Input struct {
 	Config config.Config
 	Now    time.Time
@@ -171,8 +172,8 @@ func (s State) newest() checkpoint.Manifest {
 	return s.Kept[len(s.Kept)-1]
 }
 
-// Step answers an event: the state that follows and what is to be done, in that
-// order. It is pure. An event that means nothing in a phase changes nothing.
+// Step answers an event: the state that follows, and the actions in their order.
+// It is pure. An event that means nothing in a phase changes nothing.
 func Step(in Input, s State, e Event) (State, []Action) {
 	m := machine{in: in, s: s.clone()}
 	transition(m.s.Phase, e)(&m, e)

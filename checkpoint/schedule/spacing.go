@@ -16,7 +16,7 @@ const PublishShare = 0.25
 // maxBackoff bounds the delay that failures to take a checkpoint lead to.
 const maxBackoff = time.Minute
 
-// SpacingInput is what Next decides on.
+// SpacingInput holds the facts of Next's decision.
 type SpacingInput struct {
 	Interval    time.Duration // Config.Interval
 	MaxOverhead float64       // Config.MaxOverhead
@@ -68,7 +68,7 @@ func MeanOrLast(recent []checkpoint.Cost) time.Duration {
 	return max(sum/time.Duration(len(recent)), Burden(recent[len(recent)-1]))
 }
 
-// Burden is what a checkpoint cost the program.
+// Burden is the run time that a checkpoint cost the program.
 func Burden(c checkpoint.Cost) time.Duration {
 	return c.Pause() + time.Duration(PublishShare*float64(c.Publish))
 }

@@ -48,7 +48,7 @@ func TestNext(t *testing.T) {
 }
 
 // TestOverheadStaysWithinBounds: whatever checkpoints turn out to cost, their
-// share of the whole run stays within what is allowed.
+// share of the whole run stays within the share allowed.
 func TestOverheadStaysWithinBounds(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 50 {

@@ -9,7 +9,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// ErrOff turns a thread of the program away for which no checkpoint is taken.
+// ErrOff turns a thread of the program away that asks where no checkpoint can be
+// taken.
 var ErrOff = errors.New("no checkpoint can be taken")
 
 // errNoRoom ends a checkpoint that is being taken when memory runs short.
@@ -96,8 +97,8 @@ func operatorAsked(m *machine, e OperatorAsked) {
 
 func queueOperator(m *machine, e OperatorAsked) { m.s.Operator = append(m.s.Operator, e.Waiter) }
 
-// begin begins a checkpoint, unless the program can't be checkpointed now. Those
-// who wait for it then get the next one.
+// begin begins a checkpoint, unless the program can't be checkpointed now. The
+// waiters then get the next one.
 func (m *machine) begin(why checkpoint.Trigger) {
 	if !m.in.Runs {
 		return
@@ -151,7 +152,7 @@ func taken(m *machine, e Taken) {
 	a := m.s.Attempt
 	switch {
 	case e.Err == nil && m.overtaken():
-		// The recovery under way was decided on without it.
+		// The recovery under way was decided on without this checkpoint.
 		m.requeue()
 		m.s.Phase = Retaining
 		m.do(Remove{For: ForOvertaken, Seqs: []checkpoint.Seq{a.Seq}, Reasons: []string{"the program failed before it counted"}})
@@ -206,7 +207,7 @@ func (m *machine) answer(a *Attempt, manifest checkpoint.Manifest, err error) {
 	}
 }
 
-// goOn begins the next checkpoint for those who wait, or waits for its time.
+// goOn begins the next checkpoint if there are waiters, or waits for its time.
 func (m *machine) goOn() {
 	switch {
 	case m.s.Phase != Idle && m.s.Phase != Waiting:

@@ -3,8 +3,8 @@ package schedule
 // handler changes the machine's state and adds actions, in answer to an event.
 type handler func(*machine, Event)
 
-// transition is the machine: what each event means in each phase. An event that
-// a phase doesn't list means what it means in every phase, or nothing.
+// transition is the machine: the meaning of each event in each phase. An event
+// that a phase doesn't list has the meaning that it has in every phase, or none.
 func transition(p Phase, e Event) handler {
 	everywhere := [kinds]handler{
 		kindBegan:         on(began),
@@ -59,7 +59,7 @@ func transition(p Phase, e Event) handler {
 	return h
 }
 
-// on makes a handler of one that takes its event's own type.
+// on makes a handler of a function that takes its event's own type.
 func on[E Event](f func(*machine, E)) handler {
 	return func(m *machine, e Event) { f(m, e.(E)) }
 }

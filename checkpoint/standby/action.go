@@ -34,7 +34,8 @@ type (
 		Generation int
 		Later      bool
 	}
-	// SetTimer asks for Retry after that much time, in place of any before.
+	// SetTimer asks for Retry after that much time, in place of an earlier
+	// SetTimer's.
 	SetTimer struct{ After time.Duration }
 	// CancelTimer takes back SetTimer.
 	CancelTimer struct{}

@@ -24,7 +24,7 @@ import (
 const (
 	// sandboxGuess is the memory that a booted sandbox takes, in bytes, tookGuess
 	// the time that a hot standby takes to prepare, and workGuess the processors'
-	// time, before one was measured.
+	// time, before a standby was measured.
 	sandboxGuess = 48 << 20
 	tookGuess    = 200 * time.Millisecond
 	workGuess    = 200 * time.Millisecond
@@ -36,8 +36,8 @@ const (
 	// stableTime is how long a standby must have lived for its death not to
 	// count as another failure in a row, and how long a measured cost counts.
 	stableTime = time.Minute
-	// checkpointMargin is what a checkpoint may need beyond the size of the last
-	// one, in bytes.
+	// checkpointMargin is the room that a checkpoint may need beyond the size of
+	// the last one, in bytes.
 	checkpointMargin = 16 << 20
 )
 
@@ -63,8 +63,8 @@ type Standby struct {
 	RunTime time.Duration  `json:"run_time_ns,omitempty"`
 	Begun   time.Time      `json:"begun"`
 	Since   time.Time      `json:"since,omitzero"` // when it was ready
-	// Loaded: all memory of a hot one is there. Beside: until then there is room
-	// for the one whose place it takes.
+	// Loaded: all memory of a hot standby is there. Beside: until then there is
+	// room for its predecessor.
 	Loaded bool `json:"loaded,omitempty"`
 	Beside bool `json:"beside,omitempty"`
 }
@@ -72,7 +72,7 @@ type Standby struct {
 // Fits reports whether a recovery to checkpoint seq can use the standby.
 func (s Standby) Fits(seq checkpoint.Seq) bool { return s.Seq == 0 || s.Seq == seq }
 
-// hotAndReady reports whether a copy that it holds can run at once.
+// hotAndReady reports whether the standby holds a copy that can run at once.
 func (s *Standby) hotAndReady() bool {
 	return s != nil && s.Kind == config.StandbyHot && s.Phase == Ready
 }
@@ -83,26 +83,26 @@ type State struct {
 	// Kept is ready for the next recovery, Coming is to take its place.
 	Kept   *Standby `json:"kept,omitempty"`
 	Coming *Standby `json:"coming,omitempty"`
-	Reason string   `json:"reason,omitempty"` // why it is as it is
-	// NotHot says why a hot one can't be had until the next recovery.
+	Reason string   `json:"reason,omitempty"` // for the standby's kind, or for having none
+	// NotHot says why a hot standby can't be had until the next recovery.
 	NotHot string `json:"not_hot,omitempty"`
-	// Warm and Hot are the memory that the last one of a kind took, in bytes, 0
+	// Warm and Hot are the memory of the last standby of each kind, in bytes, 0
 	// while none was measured.
 	Warm uint64 `json:"warm,omitempty"`
 	Hot  uint64 `json:"hot,omitempty"`
-	// Took and Work are the time, and the processors' time, that the last hot one
-	// took to prepare; Renewed is when it was ready.
+	// Took and Work are the time, and the processors' time, that preparing the
+	// last hot standby took; Renewed is when it was ready.
 	Took    time.Duration `json:"took_ns,omitempty"`
 	Work    time.Duration `json:"work_ns,omitempty"`
 	Renewed time.Time     `json:"renewed,omitzero"`
-	// Weighing: the memory that there is, is being read.
+	// Weighing: the container's memory use is being read.
 	Weighing bool `json:"weighing,omitempty"`
 	Failures int  `json:"failures,omitempty"` // in a row
 	// Waiting: for the timer, after a failure.
 	Waiting bool `json:"waiting,omitempty"`
 }
 
-// Input is what holds at the moment of an event, beside the machine's own state.
+// Input holds the facts of the moment of an event, beside the machine's own state.
 type Input struct {
 	Config config.Config
 	Now    time.Time
@@ -120,8 +120,8 @@ type Input struct {
 	Generation int
 }
 
-// Step answers an event: the state that follows and what is to be done, in that
-// order. It is pure.
+// Step answers an event: the state that follows, and the actions in their order.
+// It is pure.
 func Step(in Input, s State, e Event) (State, []Action) {
 	m := machine{in: in, s: s.clone()}
 	transition(m.s.stage(), e)(&m, e)
@@ -141,9 +141,9 @@ type stage int
 
 const (
 	none      stage = iota // no standby, and none is being prepared
-	preparing              // the first one is
-	standing               // there is one
-	renewing               // there is one, and the next is being prepared
+	preparing              // the first standby is being prepared
+	standing               // a standby is ready
+	renewing               // a standby is ready, and the next is being prepared
 
 	stages = int(renewing) + 1
 )

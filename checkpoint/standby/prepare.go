@@ -17,7 +17,7 @@ func reasonOf(err error) string {
 	return strings.ToValidUTF8(text[:min(len(text), maxReason)], "?")
 }
 
-// reconcile sees to it that there is the standby that there should be.
+// reconcile sees to it that the standby is as it should be.
 func reconcile(m *machine, _ Reconcile) {
 	m.place()
 	if m.s.Weighing || m.s.Coming != nil || !m.wants() || m.s.Kept == nil && m.givenUp() {
@@ -36,11 +36,12 @@ func (m *machine) wants() bool {
 	return m.in.Wanted && m.in.Config.Enabled && m.in.Config.Standby != config.StandbyCold
 }
 
-// givenUp reports whether none is to be made, for now or until the next recovery.
+// givenUp reports whether no standby is to be made, for now or until the next
+// recovery.
 func (m *machine) givenUp() bool { return m.s.Waiting || m.s.Failures > maxFailures }
 
-// weighed acts on the memory that there is, unless the standby has changed since
-// it was read.
+// weighed acts on the container's memory use, unless the standby has changed since
+// the use was read.
 func weighed(m *machine, e Weighed) {
 	m.s.Weighing = false
 	if e.Err != nil {
@@ -72,7 +73,7 @@ func (m *machine) measured(kind config.Standby, size uint64) {
 	}
 }
 
-// choiceInput is all on which the choice of a standby depends.
+// choiceInput gathers the facts of the choice of a standby.
 func (m *machine) choiceInput(use schedule.Memory) ChoiceInput {
 	in := ChoiceInput{
 		Asked:      m.in.Config.Standby,
@@ -100,7 +101,7 @@ func (m *machine) choiceInput(use schedule.Memory) ChoiceInput {
 }
 
 // follows reports whether there is a hot standby that a first attempt would use.
-// It stays as long as that is so, even where it can't be renewed for a while.
+// Such a standby stays, even where it can't be renewed for a while.
 func (m *machine) follows() bool {
 	k := m.s.Kept
 	return k != nil && k.Kind == config.StandbyHot && m.in.Head != 0 && m.in.HeadRunTime-k.RunTime <= m.in.Config.StandbyLag
@@ -144,7 +145,7 @@ func (m *machine) renew(choice Choice) {
 	every, refused := m.refreshEvery()
 	hot := m.s.Kept.Kind == config.StandbyHot
 	if refused != "" || hot && !m.s.Kept.Loaded {
-		return // until checkpoints leave enough, or it is there
+		return // until checkpoints leave enough, or all pages are there
 	}
 	if left := every - m.in.Now.Sub(m.s.Renewed); hot && left > 0 {
 		m.do(SetTimer{After: left})
@@ -153,7 +154,7 @@ func (m *machine) renew(choice Choice) {
 	m.prepare(choice)
 }
 
-// prepare makes a standby, which takes the place of the one there is.
+// prepare makes a standby, which takes the present one's place.
 func (m *machine) prepare(choice Choice) {
 	if m.givenUp() {
 		return
@@ -210,9 +211,9 @@ func (m *machine) ready() {
 	reconcile(m, Reconcile{})
 }
 
-// place puts the standby that is to come in its place once it is ready. One whose
-// memory is still being loaded leaves it to one that has all of it, as long as a
-// first attempt would use that: its handler waits for no page.
+// place puts the standby that is to come in its place once it is ready. A standby
+// whose memory is still being loaded leaves the place to a loaded one, as long as
+// a first attempt would use that: its handler waits for no page.
 func (m *machine) place() {
 	c, k := m.s.Coming, m.s.Kept
 	if c == nil || c.Phase != Ready {
@@ -227,8 +228,8 @@ func (m *machine) place() {
 	m.s.Kept, m.s.Coming = c, nil
 }
 
-// pagesLoaded notes that a hot standby has the rest of its memory: that too is
-// paid for, and ends before the next begins.
+// pagesLoaded notes that a hot standby has the rest of its memory: the loading too
+// is paid for, and ends before the next begins.
 func pagesLoaded(m *machine, e PagesLoaded) {
 	p := m.of(e.Generation)
 	if p == nil {
@@ -249,8 +250,8 @@ func (m *machine) of(generation int) *Standby {
 	return nil
 }
 
-// gone notes that a sandbox died before it was of use. One that is being worked
-// with is found by whoever waits for the answer.
+// gone notes that a sandbox died before it was of use. The death of a sandbox
+// that is booting or loading comes as the answer to Boot or Restore.
 func gone(m *machine, e Gone) {
 	p := m.of(e.Generation)
 	if p == nil {
@@ -315,9 +316,9 @@ func (m *machine) giveUp(reason string) {
 	m.s.Kept, m.s.Coming, m.s.Reason = nil, nil, reason
 }
 
-// claim hands a recovery the best standby that there is for it, which it may have
-// to wait for. A standby that is of no use to it is destroyed: the program is
-// about to take another course. Where the copy can run at once, it has the
+// claim hands a recovery the best standby for its checkpoint, which it may have to
+// wait for. A standby that is of no use to the recovery is destroyed: the program
+// is about to take another course. Where the copy can run at once, it has the
 // processors first.
 func claim(m *machine, e Claim) {
 	best, other := m.s.Kept, m.s.Coming

@@ -132,7 +132,7 @@ func throughJSON(t *testing.T, s State) (again State) {
 	return again
 }
 
-// checkedStep steps and checks what holds for every step.
+// checkedStep steps and checks the rules of every step.
 func checkedStep(t *testing.T, in Input, s State, e Event) (State, []Action) {
 	t.Helper()
 	before, err := json.Marshal(s)
@@ -195,7 +195,7 @@ func checkOwners(t *testing.T, before, after State, actions []Action) {
 	}
 }
 
-// allEvents has one of each kind, in the order of eventKind, for sandbox g.
+// allEvents has an event of each kind, in the order of eventKind, for sandbox g.
 func allEvents(g int) []Event {
 	gone := errors.New("sandbox is gone")
 	return []Event{

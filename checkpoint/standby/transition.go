@@ -3,8 +3,8 @@ package standby
 // handler changes the machine's state and adds actions, in answer to an event.
 type handler func(*machine, Event)
 
-// transition is the machine: what each event means at each stage. An event that
-// a stage doesn't list is ignored there: it came too late.
+// transition is the machine: the meaning of each event at each stage. An event
+// that a stage doesn't list is ignored there: it came too late.
 func transition(s stage, e Event) handler {
 	h := [stages][kinds]handler{
 		none: {
@@ -58,7 +58,7 @@ func transition(s stage, e Event) handler {
 	return h
 }
 
-// on makes a handler of one that takes its event's own type.
+// on makes a handler of a function that takes its event's own type.
 func on[E Event](f func(*machine, E)) handler {
 	return func(m *machine, e Event) { f(m, e.(E)) }
 }

@@ -7,8 +7,8 @@
 //
 // The actions of an event follow it. In a log of text the objects are quoted.
 //
-// It must not know what an event means, or do I/O but on the reader that it is
-// given.
+// It must not know the meaning of an event, or do I/O but on the reader that it
+// is given.
 package trace
 
 import (
@@ -111,7 +111,7 @@ func readRecord(line []byte) (r record, ok bool) {
 	for _, kind := range []string{Event, Action} {
 		_, rest, found := strings.Cut(string(line), " msg="+kind+" ")
 		fields, quoted, has := strings.Cut(rest, " "+kind+"=")
-		if !has { // it is the only field
+		if !has { // a record with no other field
 			quoted, has = strings.CutPrefix(rest, kind+"=")
 		}
 		object, err := strconv.Unquote(quoted)
