@@ -138,8 +138,8 @@ func (e *Engine) processorTime(h *handle) time.Duration {
 	return e.opts.ProcessorTime(pids)
 }
 
-// withHandle runs f in the background with a sandbox. One that is gone gives an
-// error in its place.
+// withHandle runs f in the background with a sandbox. A sandbox that is gone gives
+// an error in its place.
 func (e *Engine) withHandle(generation int, f func(h *handle) error, answer func(error) lifecycle.Event) {
 	h := e.sandboxes[generation]
 	e.background(func() {

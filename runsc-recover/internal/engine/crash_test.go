@@ -20,9 +20,9 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// crashes keeps what the supervisor's death would leave on disk at each step
-// that it takes: a copy of the container's directory. What lies between the
-// steps of a store is the matter of that package's tests.
+// crashes keeps the files that the supervisor's death would leave on disk at each
+// of its steps: a copy of the container's directory. The states between the steps
+// of a store are the matter of that package's tests.
 type crashes struct {
 	t    *testing.T
 	dir  statedir.Dir // of the container that lives
@@ -32,7 +32,7 @@ type crashes struct {
 	steps []string
 }
 
-// step runs f, and keeps what is on disk before and after it.
+// step runs f, and keeps the files on disk before and after it.
 func (c *crashes) step(name string, f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -120,7 +120,7 @@ func TestTheSupervisorDiesAtEveryStep(t *testing.T) {
 		w.run(4 * time.Second)
 		w.gen(1).fail(boom())
 		w.run(time.Second)
-		w.gen(2).fail(boom()) // it goes further back
+		w.gen(2).fail(boom()) // the next attempt goes further back
 		w.run(5 * time.Second)
 		if _, err := w.engine.Checkpoint(t.Context()); err != nil {
 			t.Error(err)

@@ -109,13 +109,13 @@ func TestDamageOfTheFailingCopy(t *testing.T) {
 		close(boots)
 		synctest.Wait()
 		expect.Equal(t, "generation", w.state().Generation, 3)
-		expect.Equal(t, "restored", w.gen(3).restored, newest) // it finds out itself
+		expect.Equal(t, "restored", w.gen(3).restored, newest) // the copy finds out itself
 		w.end()
 	})
 }
 
-// A held copy finds that what it loads is damaged: that is never used, and the
-// next checkpoint owes it nothing.
+// TestDamageWhileHeld: a held copy finds that the checkpoint it loads is damaged:
+// that is never used, and the next checkpoint owes it nothing.
 func TestDamageWhileHeld(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t, hot)

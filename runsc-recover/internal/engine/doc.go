@@ -6,15 +6,15 @@
 //	timers ────┤                              └─▶ recorder ─▶ files, replies
 //	answers ◀──┴────────────────────────────────────┘
 //
-// Package lifecycle decides what an event leads to; perform does it, and whatever
-// may block runs in a goroutine of its own and posts its result as an event. With
-// debugging on, events and actions are in the log as they happen, and
-// lifecycle.Replay repeats the decisions.
+// Package lifecycle decides which actions an event leads to; perform carries them
+// out, and work that may block runs in a goroutine of its own and posts its result
+// as an event. With debugging on, events and actions are in the log as they
+// happen, and lifecycle.Replay repeats the decisions.
 //
 // It must not know how checkpoints are laid out or any type of gVisor's: to it a
-// sandbox is a sandbox.Sandbox, made by a function that it is given. Whatever a
-// sandbox says is bounded before it is kept, no call into one can hold the loop,
-// and its death at any point is an event like any other.
+// sandbox is a sandbox.Sandbox, made by a function that it is given. A sandbox's
+// messages are bounded before they are kept, no call into a sandbox can hold the
+// loop, and its death at any point is an event like any other.
 //
 // Locks: none but those of the standard library. Goroutines: the loop, in Run,
 // owns the engine's state; the recorder writes files and answers commands, in

@@ -25,30 +25,31 @@ const (
 	sigKill      = 9
 )
 
-// Options is what an engine is made of. Image, Resume, Saved, BeforeStart,
-// AfterStart, OOMKills, Memory, ProcessMemory, ProcessorTime and PutNetworkBack
-// may be nil.
+// Options are an engine's configuration, and the functions that it calls. Image,
+// Resume, Saved, BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory,
+// ProcessorTime and PutNetworkBack may be nil.
 type Options struct {
-	// Identity holds what is the same in the manifest of every checkpoint.
+	// Identity holds the fields that every checkpoint's manifest shares.
 	Identity checkpoint.Manifest
 	Config   config.Config
 	Store    checkpoint.Store
 	// Boot makes a sandbox on a thread that lasts.
 	Boot func(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sandbox, error)
-	// Template holds what is the same for every generation's boot, its one
+	// Template holds the options that every generation's boot shares, its one
 	// container included. Descriptors in it are the first generation's alone.
 	Template sandbox.BootOptions
 	// GenerationID and GenerationRoot name the n-th generation.
 	GenerationID   func(n int) string
 	GenerationRoot func(n int) string
-	// Image, when set, is what the first generation is restored from at Start.
+	// Image, when set, opens the image that the first generation is restored
+	// from at Start.
 	Image func() (checkpoint.Image, error)
 	// Resume, when set, makes the container go on from its store at Start.
 	Resume *Resume
 	// EpisodesFile is where records are kept.
 	EpisodesFile string
-	// Saved is called whenever something that state.json holds has changed, from
-	// one goroutine at a time, and may block.
+	// Saved is called whenever the contents of state.json have changed, from one
+	// goroutine at a time, and may block.
 	Saved func(Snapshot)
 	// BeforeStart runs before the program does; its error ends the container.
 	BeforeStart func(ctx context.Context) error
@@ -66,12 +67,12 @@ type Options struct {
 	// one at a time can listen on a port.
 	HostNetwork bool
 	// PutNetworkBack readies the namespace for a sandbox that finds its network
-	// there. No other is running.
+	// there. No other sandbox is running.
 	PutNetworkBack func() error
 	Log            *slog.Logger
 }
 
-// Snapshot is what state.json shows of an engine.
+// Snapshot is an engine's part of state.json.
 type Snapshot struct {
 	Status      statedir.Status
 	Generations []statedir.Sandbox
@@ -94,7 +95,7 @@ func (s Snapshot) Owns(pid int) bool {
 	return false
 }
 
-// Engine carries out what is decided for one container.
+// Engine carries out the decisions for one container.
 type Engine struct {
 	opts   Options
 	log    *slog.Logger
@@ -122,8 +123,8 @@ type Engine struct {
 	exit      *statedir.Exit
 }
 
-// message is an event on its way to the loop, with what belongs to it that an
-// event can't hold.
+// message is an event on its way to the loop, with the live objects that belong to
+// it and that an event can't hold.
 type message struct {
 	event   lifecycle.Event
 	handle  *handle         // of Booted
@@ -152,7 +153,7 @@ func New(opts Options) *Engine {
 }
 
 // Create boots the first sandbox, whose program then waits for Start. After an
-// error Run has still to be called, to end what there may be.
+// error Run has still to be called, to end a sandbox that may be there.
 //
 // Preconditions: called once, before Run.
 func (e *Engine) Create(ctx context.Context) error {
@@ -175,7 +176,7 @@ func (e *Engine) Create(ctx context.Context) error {
 	}
 }
 
-// open reads what the store holds from before. A store that can't be read is a
+// open reads the store's checkpoints from before. A store that can't be read is a
 // problem to report, not one to end the container for.
 func (e *Engine) open(ctx context.Context) (lifecycle.Opened, error) {
 	o := lifecycle.Opened{
@@ -228,7 +229,7 @@ func (e *Engine) turn(m message) {
 	}
 }
 
-// note takes over what belongs to an event.
+// note takes over the objects that belong to an event.
 func (e *Engine) note(m message) {
 	switch ev := m.event.(type) {
 	case lifecycle.Booted:
@@ -262,8 +263,8 @@ func (e *Engine) send(m message) bool {
 // background runs f in a goroutine that teardown waits for.
 func (e *Engine) background(f func()) { e.tasks.Go(f) }
 
-// teardown destroys all sandboxes, waits for what still runs and lets the store
-// go. Those who wait for the end are told last.
+// teardown destroys all sandboxes, waits for the goroutines that still run and
+// lets the store go. Commands that wait for the end are told last.
 func (e *Engine) teardown() {
 	e.cancel()
 	for _, t := range e.timers {
@@ -280,7 +281,7 @@ func (e *Engine) teardown() {
 	select {
 	case <-done:
 	case <-time.After(teardownTime):
-		e.log.Error("sandbox not ended in time; it ends with this process")
+		e.log.Error("sandbox not ended in time, and left to end with this process")
 	}
 	e.closeImage()
 	if err := e.opts.Store.Close(); err != nil {

@@ -47,7 +47,7 @@ type world struct {
 	unfenceable bool
 	// onBoot, when set, is called with each new sandbox.
 	onBoot func(g *fakeGen)
-	log    []string // what was done to sandboxes, in order
+	log    []string // calls into sandboxes, in order
 	last   Snapshot
 	// program, when set, is run by each sandbox that begins to run.
 	program func(g *fakeGen)
@@ -162,7 +162,7 @@ func (w *world) gen(n int) *fakeGen {
 	return w.gens[n-1]
 }
 
-// engineState is what tests look at of an engine.
+// engineState is the part of an engine that tests look at.
 type engineState struct {
 	Status          string
 	Generation      int
@@ -456,7 +456,7 @@ type flakyStore struct {
 	stageErr error
 	damaged  map[checkpoint.Seq]bool
 	publish  chan struct{} // Publish waits for it
-	each     int64         // bytes that every checkpoint takes; 0: what it does
+	each     int64         // bytes that every checkpoint takes; 0: its real size
 }
 
 func (s *flakyStore) set(f func(*flakyStore)) {

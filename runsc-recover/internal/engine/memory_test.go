@@ -13,7 +13,7 @@ import (
 )
 
 // TestProgramFindsItsMemory changes the limit before a rollback: the copy must
-// find what holds now.
+// find the new one.
 func TestProgramFindsItsMemory(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}
@@ -73,7 +73,7 @@ func TestProgramNeedsTheRoom(t *testing.T) {
 	})
 }
 
-// TestRecoveryNeedsTheRoom: what a recovery goes back to stays.
+// TestRecoveryNeedsTheRoom: the checkpoint that a recovery goes back to stays.
 func TestRecoveryNeedsTheRoom(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		cg := &fakeCgroup{}

@@ -220,8 +220,7 @@ func (e *Engine) awaitPages(a lifecycle.AwaitPages) {
 	})
 }
 
-// release lets the held copy run. A connection that can't be reset is no reason
-// not to.
+// release lets the held copy run, also when a connection can't be reset.
 func (e *Engine) release(a lifecycle.Release) {
 	stopped := e.sandboxes[a.Stopped]
 	info := a.Info
@@ -306,7 +305,7 @@ func usableMemory(limit, host uint64) uint64 {
 	return min(limit, host)
 }
 
-// performOnHost reads what the host says of the container, in the background.
+// performOnHost reads the host's figures of the container, in the background.
 func (e *Engine) performOnHost(a lifecycle.Action) {
 	switch a := a.(type) {
 	case lifecycle.ReadMemory:
@@ -333,7 +332,7 @@ func (e *Engine) watchMemory(after time.Duration) {
 	e.post(lifecycle.MemorySeen{Use: use, At: e.clock.now(), Err: lifecycle.FaultOf(err)})
 }
 
-// weighStandby reads the memory that there is, and that the standby takes.
+// weighStandby reads the container's memory use, and the standby's.
 func (e *Engine) weighStandby(a lifecycle.WeighStandby) {
 	h := e.sandboxes[a.Generation]
 	e.background(func() {

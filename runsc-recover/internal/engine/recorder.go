@@ -1,8 +1,8 @@
 package engine
 
 // recorder writes files and answers commands in a goroutine of its own, in the
-// order in which the loop asks for that: a command is answered when all that came
-// before is saved.
+// order in which the loop asks for that: a command is answered when all earlier
+// events are saved.
 type recorder struct {
 	jobs chan func()
 	done chan struct{} // closed when all jobs are

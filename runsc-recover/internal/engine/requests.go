@@ -22,7 +22,7 @@ type pending struct {
 	sent atomic.Bool
 }
 
-// answer is what a command is told.
+// answer is the answer to a command.
 type answer struct {
 	err      error
 	handle   *handle // the running sandbox
@@ -72,7 +72,7 @@ func (e *Engine) ask(ctx context.Context, event func(id uint64) lifecycle.Event)
 		return answer{}, fmt.Errorf("wait for the recovery under way: %w", ctx.Err())
 	}
 	select {
-	case a := <-p.answer: // it came just before the end
+	case a := <-p.answer: // the answer came just before the end
 		return a, a.err
 	default:
 	}

@@ -457,8 +457,9 @@ func TestMemoryLimitIsKept(t *testing.T) {
 	})
 }
 
-// What a sandbox that is being destroyed can't answer any more is refused in
-// the words for a container that is over.
+// TestARequestThatTheEndOvertakesIsRefused: a request that a sandbox which is being
+// destroyed can't answer any more is refused in the words for a container that is
+// over.
 func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 	scenario(t, func(t *testing.T) {
 		w := started(t)

@@ -17,8 +17,8 @@ type Resume struct {
 	Seq checkpoint.Seq // 0 for where it was last
 }
 
-// resume makes the container go on from its store, where it is to: the store's
-// checkpoints become the lineage, and the records are continued.
+// resume makes the container go on from its store, if Options.Resume is set: the
+// store's checkpoints become the lineage, and the records are continued.
 func (e *Engine) resume(o *lifecycle.Opened) error {
 	if e.opts.Resume == nil {
 		return nil

@@ -93,7 +93,7 @@ func TestStandbyIsNotReplacedForEver(t *testing.T) {
 		w.run(10 * time.Minute)
 		expect.Equal(t, "reason", strings.Contains(w.state().Standby.Reason, "no room"), true)
 		boots := make(chan struct{})
-		w.setBoot(errors.New("no room"), boots) // one more would wait
+		w.setBoot(errors.New("no room"), boots) // another boot would wait
 		w.run(10 * time.Minute)
 		w.setBoot(nil, nil)
 		close(boots)

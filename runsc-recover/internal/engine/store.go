@@ -117,8 +117,8 @@ func (t *takenCheckpoint) capture(ctx context.Context, h *handle, store checkpoi
 	return m, nil
 }
 
-// boundCost makes a sandbox's claim of what a checkpoint cost fit into the time
-// that it took.
+// boundCost makes a sandbox's claim of a checkpoint's cost fit into the time that
+// the checkpoint took.
 func boundCost(c checkpoint.Cost, took time.Duration) checkpoint.Cost {
 	for _, d := range []*time.Duration{&c.Stop, &c.Kernel, &c.Copy} {
 		*d = min(max(0, *d), took)
@@ -128,7 +128,7 @@ func boundCost(c checkpoint.Cost, took time.Duration) checkpoint.Cost {
 }
 
 // removeCheckpoints removes checkpoints from the store. It goes on when the
-// container ends: what was decided is done.
+// container ends: a decision is carried out.
 func (e *Engine) removeCheckpoints(a lifecycle.RemoveCheckpoints) {
 	var failed []checkpoint.Seq
 	for _, seq := range a.Seqs {

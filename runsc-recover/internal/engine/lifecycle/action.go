@@ -58,7 +58,7 @@ type (
 	OpenCheckpoint struct {
 		Seq checkpoint.Seq `json:"seq"`
 	}
-	// CloseCheckpoint closes one that was opened and isn't needed.
+	// CloseCheckpoint closes a checkpoint that was opened and isn't needed.
 	CloseCheckpoint struct{}
 	// Restore loads a checkpoint in the sandbox, which then holds it.
 	Restore struct {
@@ -187,7 +187,7 @@ type (
 	}
 )
 
-// Actions on records, and for those who look on.
+// Actions on records, and answers to commands and operators.
 type (
 	// BeginEpisode opens the record of an episode.
 	BeginEpisode struct {
@@ -238,7 +238,7 @@ type (
 		View bool   `json:"view,omitempty"`
 		Err  *Fault `json:"err,omitempty"`
 	}
-	// Warn tells the operator of something that went wrong and is dealt with.
+	// Warn tells the operator of an error that is dealt with.
 	Warn struct {
 		Text string `json:"text"`
 		Err  *Fault `json:"err,omitempty"`

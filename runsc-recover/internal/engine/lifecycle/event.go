@@ -36,7 +36,7 @@ type Opened struct {
 	// Problem says why the store can't be read; empty if it can.
 	Problem string `json:"problem,omitempty"`
 	// Resume makes the container go on from the checkpoint Head; Episodes counts
-	// those that there were.
+	// the recorded episodes.
 	Resume   bool           `json:"resume,omitempty"`
 	Head     checkpoint.Seq `json:"head,omitempty"`
 	Episodes int            `json:"episodes,omitempty"`

@@ -15,7 +15,7 @@ type Fault struct {
 	Text string   `json:"text"`
 	Is   []string `json:"is,omitempty"`
 
-	err error // the error itself; nil in one that was read from a log
+	err error // the error itself; nil in a Fault that was read from a log
 }
 
 // sentinel is an error on which a decision depends, and its name in logs.

@@ -1,9 +1,9 @@
-// Package lifecycle decides what each event means for one container: for its
-// sandboxes, its program, its checkpoints and the commands that wait. It joins the
-// three machines (recovery, schedule, standby), each of which decides its part, and
-// is, like them, without I/O: Step takes an event and returns the actions that it
-// asks for, in order. The same events at the same times give the same actions, so
-// that a log of events can be replayed.
+// Package lifecycle decides the actions that each event leads to for one container:
+// for its sandboxes, its program, its checkpoints and the commands that wait. It
+// joins the three machines (recovery, schedule, standby), each of which decides its
+// part, and is, like them, without I/O: Step takes an event and returns the actions
+// in order. The same events at the same times give the same actions, so that a log
+// of events can be replayed.
 //
 // A sandbox is known by its generation's number:
 //
@@ -11,9 +11,9 @@
 //	             │          │            │
 //	             └──────────┴────────────┴──▶ Destroy ──▶ gone
 //
-// It is admitted when its program runs and it has taken the place of the one
-// before; reports that come earlier wait. From a failure until its copy runs, the
-// failing sandbox stays, so that the failure can still be refused.
+// A sandbox is admitted when its program runs and its predecessor's place is free;
+// reports that come earlier wait. From a failure until its copy runs, the failing
+// sandbox stays, so that the failure can still be refused.
 //
 // A command's request that needs the running sandbox waits here while there is
 // none, and again when the sandbox turned out to be failing.
@@ -45,24 +45,24 @@ const (
 	retryDelay = 50 * time.Millisecond
 	// settleTime is how long a copy that was just released has the processors
 	// for itself: somebody waits for its handler. Tearing a sandbox down and
-	// booting one take tens of milliseconds of them.
+	// booting another take tens of milliseconds of them.
 	settleTime = 50 * time.Millisecond
 	// minTick keeps a timer whose run time stands still, in a paused container,
 	// from coming at once.
 	minTick = 10 * time.Millisecond
 	// maxEarly bounds the reports of a sandbox that isn't admitted yet. A copy
-	// says nothing before it runs; a hostile one is not listened to.
+	// says nothing before it runs; a hostile copy's further reports are dropped.
 	maxEarly = 16
 	// maxReason bounds a reason that quotes an error, and maxProgram a program's
 	// name, in bytes.
 	maxReason  = 1024
 	maxProgram = 256
-	// maxStop bounds what a sandbox may claim about how long ago it failed.
+	// maxStop bounds a sandbox's claim of how long ago it failed.
 	maxStop = time.Hour
 )
 
-// Lifecycle is all that is remembered of a container. The zero Lifecycle waits
-// for Opened.
+// Lifecycle is the whole state on which a container's decisions depend. The zero
+// Lifecycle waits for Opened.
 type Lifecycle struct {
 	cfg  config.Config
 	open Opened
@@ -71,7 +71,7 @@ type Lifecycle struct {
 	// The step under way.
 	now time.Time
 	out []Action
-	// replies come last in a step: what the commands are told is saved by then.
+	// replies come last in a step: their contents are saved by then.
 	replies []Action
 	changed bool // records have
 	stale   bool // state or records have changed since the last Save
@@ -109,7 +109,7 @@ type Lifecycle struct {
 
 	signals  signalLog
 	sending  map[uint64]*delivery
-	requests []request // that wait for the running sandbox
+	requests []request // waiting for the running sandbox
 	failing  *request  // the operator's failure that was caused
 	starting *starting
 	retrying bool // the timer is set
@@ -123,8 +123,8 @@ type sandboxState struct {
 	doomed     bool // destroyed as soon as it is booted
 	destroying bool
 	admitted   bool
-	closed     bool    // it is gone
-	early      []Event // reports of one that isn't admitted
+	closed     bool    // the sandbox is gone
+	early      []Event // reports before the sandbox is admitted
 
 	paused        bool
 	pausing       bool // a change is under way, for which pauseRequests wait
@@ -133,7 +133,7 @@ type sandboxState struct {
 	holds   restoredFrom // the checkpoint that it was restored from
 	failing bool         // stopped at a failure that isn't answered yet
 	ended   bool
-	// damage is what is wrong with the checkpoint that it was loading when it
+	// damage is the fault of the checkpoint that the sandbox was loading when it
 	// was killed for that, before it was admitted.
 	damage error
 }
@@ -151,10 +151,10 @@ type view struct {
 	ready   bool // the current sandbox runs
 }
 
-// Summary is what state.json shows of a container.
+// Summary is a container's part of state.json.
 type Summary struct {
 	Status  statedir.Status
-	Live    []int // generations of the sandboxes that there are
+	Live    []int // generations of the existing sandboxes
 	Standby statedir.Standby
 	// Problem says why the last checkpoint could not be taken; empty if it was.
 	Problem string
@@ -168,8 +168,8 @@ func (l *Lifecycle) Step(at time.Time, e Event) []Action {
 	l.handle(e)
 	l.serve()
 	l.stale = l.stale || l.changed || !reflect.DeepEqual(before, l.Summary())
-	// A copy that is being released waits for no file; and that the container is
-	// over is saved when it is true.
+	// A copy that is being released waits for no file; and the end of the
+	// container is saved when all of it is gone.
 	if l.stale && l.copy == 0 && !l.over {
 		l.stale = false
 		l.do(Save{})
@@ -190,19 +190,19 @@ func (l *Lifecycle) reply(r Reply) { l.replies = append(l.replies, r) }
 // Over reports whether the container has ended.
 func (l *Lifecycle) Over() bool { return l.over }
 
-// View is what commands that look on are shown.
+// View is the container as shown to commands that ask for its state.
 type View struct {
 	Summary
 	Generation int            // of the running sandbox, 0 for none
 	Phase      recovery.Phase // of the recovery machine
-	// Kept are the checkpoints by ascending number, with why each is kept, and
-	// Bad those that can't be read.
+	// Kept are the checkpoints by ascending number, with the reasons why each is
+	// kept, and Bad those that can't be read.
 	Kept    []checkpoint.Manifest
 	Reasons map[checkpoint.Seq][]string
 	Bad     []BadCheckpoint
 }
 
-// View returns what can be seen at a moment.
+// View returns the container's view at a moment.
 func (l *Lifecycle) View(now time.Time) View {
 	v := View{
 		Summary: l.Summary(), Generation: l.current, Phase: l.recovery.Phase,
@@ -215,7 +215,7 @@ func (l *Lifecycle) View(now time.Time) View {
 	return v
 }
 
-// Summary returns what state.json shows now.
+// Summary returns the container's part of state.json as it is now.
 func (l *Lifecycle) Summary() Summary {
 	s := Summary{Status: l.containerStatus(), Standby: l.standbyView(), Problem: l.schedule.Problem}
 	for generation, sb := range l.sandboxes {
@@ -252,8 +252,8 @@ func (l *Lifecycle) standbyView() statedir.Standby {
 	return statedir.Standby{Kind: k.Kind, Since: k.Since, Generation: k.Generation, Checkpoint: k.Seq, Reason: l.standby.Reason}
 }
 
-// sandbox returns what is known of a generation: of one that there isn't, that it
-// is closed.
+// sandbox returns the state of a generation's sandbox; for an unknown generation a
+// closed one.
 func (l *Lifecycle) sandbox(generation int) *sandboxState {
 	if sb := l.sandboxes[generation]; sb != nil {
 		return sb

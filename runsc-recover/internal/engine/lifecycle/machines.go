@@ -13,7 +13,7 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// The machines' steps, and what each of their actions comes to.
+// The machines' steps, and the engine's action for each of theirs.
 
 // recover gives the recovery machine an event. An event that comes up while its
 // actions are carried out waits until they are.
@@ -69,8 +69,8 @@ func (l *Lifecycle) recoveryAsks(a recovery.Action) {
 	}
 }
 
-// describe completes a failure with what the machine makes of it, which is all
-// that is known of a failure that nobody reported.
+// describe completes a failure with the recovery machine's view of it, which is all
+// that is known of a failure without a report.
 func describe(f failure.State, known recovery.Failure) failure.State {
 	f.Kind, f.Key, f.Code, f.Signo = known.Kind, known.Key, known.Code, known.Signo
 	return f

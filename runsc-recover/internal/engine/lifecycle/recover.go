@@ -74,10 +74,10 @@ const (
 type making struct {
 	stage      stage
 	seq        checkpoint.Seq
-	generation int            // that is worked on, or, while clearing, that goes
-	kind       config.Standby // that the copy is made of
+	generation int            // under way, or, while clearing, the failed sandbox's
+	kind       config.Standby // of the sandbox that the copy is made of
 	claimed    *standby.Standby
-	reasons    []string // why no better one
+	reasons    []string // why no better kind
 }
 
 // makeCopy makes a copy from a checkpoint, held before its first instruction.
@@ -102,8 +102,7 @@ func (m *making) waitsWith(generation int) bool {
 	return m != nil && m.stage == clearing && m.claimed != nil && m.claimed.Generation == generation
 }
 
-// claimedBooted notes what has become of a standby that was claimed while its
-// sandbox was being made.
+// claimedBooted notes how the boot ended of a standby that was claimed during it.
 func (m *making) claimedBooted(err error) {
 	if err != nil {
 		m.fallBack(err)
@@ -113,7 +112,8 @@ func (m *making) claimedBooted(err error) {
 	m.claimed.Phase, m.claimed.Kind = standby.Ready, config.StandbyWarm
 }
 
-// claimedRestored notes so of one that was claimed while it was being loaded.
+// claimedRestored notes how the restore ended of a standby that was claimed during
+// it.
 func (l *Lifecycle) claimedRestored(err error) {
 	m := l.making
 	if err != nil {

@@ -15,8 +15,8 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// whyResumed is what the program and the records are told of a container that
-// goes on from its store.
+// whyResumed is the message of the failure that brings a container back from its
+// store, for the program and the records.
 const whyResumed = "the container's supervisor died; it was brought back from its store"
 
 // maxRequests bounds the requests that wait.
@@ -117,7 +117,7 @@ func (l *Lifecycle) retryRequests() {
 // dispatch hands a request to the running sandbox.
 func (l *Lifecycle) dispatch(r request) {
 	switch e := r.event.(type) {
-	case StartAsked: // it is brought back
+	case StartAsked: // the container is brought back
 		l.do(ReadNetwork{Generation: l.current})
 	case SignalAsked:
 		l.deliver(r, e.Signal, e.All, false)

@@ -139,8 +139,8 @@ func (l *Lifecycle) admit(generation int) {
 	}
 }
 
-// fromSandbox acts on a sandbox's report. One that has been replaced is too late,
-// and one that isn't admitted waits.
+// fromSandbox acts on a sandbox's report. A report is too late when its sandbox
+// has been replaced, and waits while its sandbox isn't admitted.
 func (l *Lifecycle) fromSandbox(generation int, e Event) {
 	sb := l.sandbox(generation)
 	if !sb.admitted {
@@ -159,7 +159,7 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 		return
 	}
 	if sb.failing {
-		return // it is stopped: the program didn't say so
+		return // a stopped program can't have said so
 	}
 	switch e := e.(type) {
 	case Failed:

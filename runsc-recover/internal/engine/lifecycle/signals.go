@@ -23,14 +23,14 @@ type sentSignal struct {
 	signal int
 	all    bool
 	at     time.Time
-	paused bool // it waits in a paused sandbox
-	// delivered is set when a sandbox took it. Until then whoever sends it
+	paused bool // waiting in a paused sandbox
+	// delivered is set when a sandbox took the signal. Until then its delivery
 	// sees to it that it reaches the copy.
 	delivered bool
 }
 
-// signalLog remembers what the operator sent lately: a program that dies of it
-// isn't to be recovered, and a copy restored from before it has to get it
+// signalLog remembers the operator's latest signals: a program that dies of one
+// isn't to be recovered, and a copy restored from before a signal has to get it
 // again.
 type signalLog struct {
 	sent []*sentSignal
@@ -46,7 +46,7 @@ func (l *signalLog) add(signal int, all, paused bool, now time.Time) *sentSignal
 	return s
 }
 
-// resumed notes that what waited in a paused sandbox takes effect now.
+// resumed notes that signals that waited in a paused sandbox take effect now.
 func (l *signalLog) resumed(now time.Time) {
 	for _, s := range l.sent {
 		if s.paused {
@@ -57,8 +57,8 @@ func (l *signalLog) resumed(now time.Time) {
 
 // since returns the delivered signals after t that ask a program to end or to
 // start over: rolled back, it would never know. Others, such as USR1, stay
-// with the lineage that they were sent to: one of them may be what
-// brought the program down.
+// with the lineage that they were sent to: one of them may have brought the
+// program down.
 func (l *signalLog) since(t time.Time) (out []SignalAsked) {
 	for _, s := range l.sent {
 		if s.delivered && s.at.After(t) && (asksToEnd(s.signal) || s.signal == int(unix.SIGHUP)) {

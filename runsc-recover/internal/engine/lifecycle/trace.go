@@ -41,7 +41,7 @@ func ReadTrace(r io.Reader) ([]Turn, error) {
 		turns = append(turns, turn)
 	}
 	if _, ok := turns[0].Event.(Opened); !ok {
-		return nil, fmt.Errorf("%w: it doesn't begin with Opened", ErrTrace)
+		return nil, fmt.Errorf("%w: the first event isn't Opened", ErrTrace)
 	}
 	return turns, nil
 }
@@ -65,7 +65,7 @@ func decodeEvent(b []byte) (Event, error) {
 	return nil, fmt.Errorf("unknown event %q", head.Type)
 }
 
-// everyEvent has one of each type.
+// everyEvent has an event of each type.
 func everyEvent() []Event {
 	return []Event{
 		Opened{}, StartAsked{}, SignalAsked{}, ForegroundAsked{}, PauseAsked{}, FailAsked{}, CheckpointAsked{},

@@ -13,8 +13,8 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// TestGoldenTraces replays logs of containers that ran: what was decided then is
-// decided now. A change of a decision is written down by -update, in the engine's
+// TestGoldenTraces replays logs of containers that ran: the decisions of then are
+// those of now. A change of a decision is written down by -update, in the engine's
 // tests first.
 func TestGoldenTraces(t *testing.T) {
 	files, err := filepath.Glob("testdata/trace.*")
