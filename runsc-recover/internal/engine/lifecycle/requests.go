@@ -278,7 +278,7 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 		l.do(SetTimer{Timer: TimerKill, Generation: e.Generation, After: killGrace})
 	}
 	if e.Generation != l.current || l.recovering() {
-		l.again(d.request) // its copy has to get it
+		l.overtaken(d)
 		return
 	}
 	d.sent.delivered = true
@@ -287,6 +287,19 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 		l.settlePause(l.current)
 	}
 	l.reply(Reply{Request: e.Request})
+}
+
+// overtaken deals with a signal that reached a sandbox which failed at once: its
+// copy, which knows nothing of the signal, gets it too. A program that is started
+// afresh gets only those that ask it to end: another one may be what brought the
+// former run down, and was that run's alone.
+func (l *Lifecycle) overtaken(d *delivery) {
+	fresh := l.afresh != nil || !l.recovering() && l.sandbox(l.current).holds == (restoredFrom{})
+	if fresh && !asksToEnd(d.sent.signal) {
+		l.reply(Reply{Request: d.request.id})
+		return
+	}
+	l.again(d.request)
 }
 
 // killOverdue ends a container whose sandbox hasn't ended some time after KILL.
