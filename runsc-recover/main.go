@@ -41,7 +41,8 @@ func main() {
 		runGVisor()
 	}
 	if isSupervisor(os.Args) {
-		os.Exit(supervisor.Main(ctx, newBooter, gvisorVersion()))
+		runsc.Register()
+		os.Exit(supervisor.Main(ctx, &runsc.Booter{}, gvisorVersion()))
 	}
 	os.Exit(cli.Run(ctx, os.Args, cli.Options{
 		In: os.Stdin, Out: os.Stdout, Err: os.Stderr,
@@ -54,11 +55,6 @@ func main() {
 // owns a container.
 func isSupervisor(argv []string) bool {
 	return len(argv) > 1 && argv[1] == supervisor.Command
-}
-
-func newBooter(o supervisor.Options) sandbox.Booter {
-	runsc.Register()
-	return &runsc.Booter{Network: string(o.Network), Debug: o.Debug, LogDir: string(o.Dir), Rootless: o.Rootless}
 }
 
 func execute(ctx context.Context, h sandbox.Handle, o exechelper.ExecOptions) (status int, err error) {

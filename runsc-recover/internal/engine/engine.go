@@ -63,9 +63,6 @@ type Options struct {
 	ProcessMemory func(pids []int) uint64
 	// ProcessorTime is how much of processors' time host processes have taken.
 	ProcessorTime func(pids []int) time.Duration
-	// HostNetwork is set when sandboxes use the namespace's own stack, in which
-	// one at a time can listen on a port.
-	HostNetwork bool
 	// PutNetworkBack readies the namespace for a sandbox that finds its network
 	// there. No other sandbox is running.
 	PutNetworkBack func() error
@@ -180,7 +177,7 @@ func (e *Engine) Create(ctx context.Context) error {
 // problem to report, not one to end the container for.
 func (e *Engine) open(ctx context.Context) (lifecycle.Opened, error) {
 	o := lifecycle.Opened{
-		Config: e.opts.Config, HostNetwork: e.opts.HostNetwork,
+		Config: e.opts.Config, HostNetwork: e.opts.Template.NetworkStack == config.NetworkHost,
 		Limited: e.opts.Memory != nil, CountsOOM: e.opts.OOMKills != nil,
 	}
 	kept, bad, err := e.opts.Store.List(ctx)

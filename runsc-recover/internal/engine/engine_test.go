@@ -116,7 +116,7 @@ func TestCoincidingFailureEscalates(t *testing.T) {
 // that is gone.
 func TestHostNetworkEndsTheFailedFirst(t *testing.T) {
 	scenario(t, func(t *testing.T) {
-		w := started(t, func(o *Options) { o.HostNetwork = true })
+		w := started(t, func(o *Options) { o.Template.NetworkStack = config.NetworkHost })
 		w.run(1500 * time.Millisecond)
 		w.gen(1).fail(boom())
 		synctest.Wait()

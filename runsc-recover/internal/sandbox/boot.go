@@ -39,6 +39,12 @@ type BootOptions struct {
 	// Destroy.
 	Root   string
 	Config config.Config
+	// NetworkStack is the stack that the containers use.
+	NetworkStack config.Network
+	// Rootless says that the calling process is without privileges on the host.
+	Rootless bool
+	// LogDir is the directory for the driver's logs, empty for none.
+	LogDir string
 	// Events receives the sandbox's reports, in order. The Sandbox closes it when
 	// the sandbox is gone. The receiver must keep draining it.
 	Events chan<- Event

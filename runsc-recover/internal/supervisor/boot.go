@@ -17,34 +17,32 @@ type booted struct {
 	err     error
 }
 
-// boot returns the function by which the engine boots sandboxes, on the lasting
-// thread. A boot that hangs keeps that thread, the sandbox that may still come of
-// it is destroyed, and the next boot gets another thread.
-func (s *supervisor) boot(b sandbox.Booter) func(context.Context, sandbox.BootOptions) (sandbox.Sandbox, error) {
-	return func(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
-		ctx, cancel := context.WithTimeout(ctx, bootTime)
-		defer cancel()
-		s.booting.Add(1)
-		defer s.booting.Add(-1)
-		done := make(chan booted, 1)
-		thread := s.thread.Load()
-		go thread.Do(func() {
-			s.shield.Expose(func() {
-				sb, err := b.Boot(ctx, o)
-				done <- booted{sb, err}
-			})
+// boot boots a sandbox on the lasting thread. A boot that hangs keeps that thread,
+// the sandbox that may still come of it is destroyed, and the next boot gets
+// another thread.
+func (s *supervisor) boot(ctx context.Context, o sandbox.BootOptions) (sandbox.Sandbox, error) {
+	ctx, cancel := context.WithTimeout(ctx, bootTime)
+	defer cancel()
+	s.booting.Add(1)
+	defer s.booting.Add(-1)
+	done := make(chan booted, 1)
+	thread := s.thread.Load()
+	go thread.Do(func() {
+		s.shield.Expose(func() {
+			sb, err := s.booter.Boot(ctx, o)
+			done <- booted{sb, err}
 		})
-		select {
-		case r := <-done:
-			return r.sandbox, r.err
-		case <-ctx.Done():
-		}
-		s.thread.CompareAndSwap(thread, osthread.New())
-		go func() {
-			if r := <-done; r.sandbox != nil {
-				r.sandbox.Destroy()
-			}
-		}()
-		return nil, ctx.Err()
+	})
+	select {
+	case r := <-done:
+		return r.sandbox, r.err
+	case <-ctx.Done():
 	}
+	s.thread.CompareAndSwap(thread, osthread.New())
+	go func() {
+		if r := <-done; r.sandbox != nil {
+			r.sandbox.Destroy()
+		}
+	}()
+	return nil, ctx.Err()
 }

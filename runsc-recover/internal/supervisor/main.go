@@ -26,17 +26,14 @@ import (
 // there is one supervisor for each container, and it allocates little.
 const gcPercent = 40
 
-// NewBooter returns the driver that boots a container's sandboxes.
-type NewBooter func(Options) sandbox.Booter
-
 // Main is the supervisor: it makes the container that its creator describes,
 // owns it to its end and returns its exit status, with which the process has
 // to exit. It writes nothing to its stdio, which is the container's.
 //
 // Preconditions: the caller's goroutine is locked to the process's first
 // thread.
-func Main(ctx context.Context, newBooter NewBooter, gvisorVersion string) int {
-	s := supervisor{newBooter: newBooter, gvisorVersion: gvisorVersion, first: osthread.NewServed()}
+func Main(ctx context.Context, booter sandbox.Booter, gvisorVersion string) int {
+	s := supervisor{booter: booter, gvisorVersion: gvisorVersion, first: osthread.NewServed()}
 	done := make(chan struct{})
 	var status int
 	go func() {
@@ -74,7 +71,7 @@ func (s *supervisor) run(ctx context.Context) int {
 // are set by the steps of the creation, in their order, and immutable afterwards,
 // but for those that say otherwise.
 type supervisor struct {
-	newBooter     NewBooter
+	booter        sandbox.Booter
 	gvisorVersion string
 	first         *osthread.Thread // the process's first
 

@@ -40,8 +40,11 @@ func (s *supervisor) engineOptions() engine.Options {
 		},
 		Config: s.opts.Config,
 		Store:  s.newStore(),
-		Boot:   s.boot(s.newBooter(s.opts)),
+		Boot:   s.boot,
 		Template: sandbox.BootOptions{
+			NetworkStack: s.opts.Network,
+			Rootless:     s.opts.Rootless,
+			LogDir:       s.gvisorLogs(),
 			Containers: []sandbox.ContainerOptions{{
 				Name:      s.opts.ID,
 				Spec:      s.spec.Sandbox,
@@ -56,7 +59,6 @@ func (s *supervisor) engineOptions() engine.Options {
 		AfterStart:     s.runPoststartHooks,
 		ProcessMemory:  procusage.ResidentMemory,
 		ProcessorTime:  procusage.ProcessorTime,
-		HostNetwork:    s.opts.Network == config.NetworkHost,
 		PutNetworkBack: func() error { return s.before.PutBack() },
 		Log:            s.log,
 	}
@@ -74,6 +76,14 @@ func (s *supervisor) engineOptions() engine.Options {
 		o.OOMKills = s.cgroup.OOMKills
 	}
 	return o
+}
+
+// gvisorLogs is the directory of gVisor's logs, empty where they aren't asked for.
+func (s *supervisor) gvisorLogs() string {
+	if !s.opts.Debug {
+		return ""
+	}
+	return string(s.opts.Dir)
 }
 
 func (s *supervisor) newStore() checkpoint.Store {

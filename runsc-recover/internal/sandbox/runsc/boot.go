@@ -18,7 +18,6 @@ import (
 	policy "runsc-recover/checkpoint/config"
 	"runsc-recover/oci"
 	"runsc-recover/oci/errdefs"
-	"runsc-recover/oci/specconv"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/dockerdns"
 	"runsc-recover/runsc-recover/internal/sandbox/rxqueue"
@@ -27,15 +26,8 @@ import (
 )
 
 // Booter boots gVisor sandboxes, all for one lineage. It implements
-// sandbox.Booter. Its exported fields are set before the first Boot.
+// sandbox.Booter. The zero value is ready for use.
 type Booter struct {
-	// Network is gVisor's network mode: "sandbox", "none" or "host".
-	Network string
-	// Debug writes gVisor's logs into LogDir.
-	Debug    bool
-	LogDir   string
-	Rootless bool
-
 	// dead has the queues of the sandbox that died last.
 	dead rxqueue.Keeper
 }
@@ -59,7 +51,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	if err != nil {
 		return nil, err
 	}
-	around, err := b.newFence(opts)
+	around, err := newFence(opts)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +62,7 @@ func (b *Booter) Boot(ctx context.Context, opts sandbox.BootOptions) (sandbox.Sa
 	}
 	cu.Add(ch.close)
 	defer agentEnd.Close()
-	conf, err := b.configure(opts, spec, agentEnd)
+	conf, err := configure(opts, spec, agentEnd)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +120,7 @@ func writeBundle(root string, spec *specs.Spec) (forGVisor *specs.Spec, dir stri
 }
 
 // configure writes the agent's options and returns gVisor's configuration.
-func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd *os.File) (*config.Config, error) {
+func configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd *os.File) (*config.Config, error) {
 	c := opts.Config
 	sink, err := sinkConfig(agent.Options{
 		FD:        int(agentEnd.Fd()),
@@ -137,9 +129,9 @@ func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd 
 		Signal:    c.Enabled && c.On.Signal,
 		Exit:      c.Enabled && c.On.Exit,
 		Interrupt: c.Signal,
-		Network:   b.Network,
+		Network:   string(opts.NetworkStack),
 		Container: opts.Containers[0].Name,
-		Resolver:  b.Network == "sandbox" && dockerdns.UsedBy(spec),
+		Resolver:  opts.NetworkStack == policy.NetworkSandbox && dockerdns.UsedBy(spec),
 	})
 	if err != nil {
 		return nil, err
@@ -155,16 +147,7 @@ func (b *Booter) configure(opts sandbox.BootOptions, spec *specs.Spec, agentEnd 
 	if err := writeFile(path, text); err != nil {
 		return nil, err
 	}
-	return NewConfig(ConfigOptions{
-		Root:          opts.Root,
-		Network:       b.Network,
-		Debug:         b.Debug,
-		DebugDir:      b.LogDir,
-		Rootless:      b.Rootless,
-		Unwatched:     c.Tracking == policy.TrackingContents,
-		HostSockets:   specconv.ReachesSockets(spec),
-		PodInitConfig: path,
-	})
+	return NewConfig(opts, path)
 }
 
 // sinkConfig puts the options into the shape of gVisor's configuration.

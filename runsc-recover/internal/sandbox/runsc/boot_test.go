@@ -11,7 +11,9 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/platform"
 	"runsc-recover/sentry/wire"
 	"runsc-recover/test/expect"
 )
@@ -71,17 +73,33 @@ func TestWriteBundle(t *testing.T) {
 
 // gVisor knows every flag that is set, and takes the values.
 func TestConfig(t *testing.T) {
-	for _, network := range []string{"sandbox", "none", "host"} {
-		c, err := NewConfig(ConfigOptions{
-			Root: "/root", Network: network, Debug: true, DebugDir: "/log", Rootless: true, Unwatched: true, HostSockets: true,
-		})
+	notifies := &specs.Spec{
+		Process: &specs.Process{Env: []string{"NOTIFY_SOCKET=/run/notify/s"}},
+		Mounts:  []specs.Mount{{Destination: "/run/notify", Type: "bind"}},
+	}
+	for _, network := range config.Networks() {
+		c, err := NewConfig(sandbox.BootOptions{
+			Root: "/root", NetworkStack: network, LogDir: "/log", Rootless: true, Config: config.Config{Tracking: config.TrackingContents},
+			Containers: []sandbox.ContainerOptions{{Spec: notifies}},
+		}, "/agent.json")
 		if err != nil {
 			t.Fatal(err)
 		}
-		expect.Equal(t, network+": root", c.RootDir, "/root")
-		expect.Equal(t, network+": raw sockets", c.EnableRaw, network != "host")
+		name := string(network)
+		expect.Equal(t, name+": root", c.RootDir, "/root")
+		expect.Equal(t, name+": raw sockets", c.EnableRaw, network != config.NetworkHost)
+		expect.Equal(t, name+": sockets of the host", c.GetHostUDS().AllowOpen(), true)
+		expect.Equal(t, name+": platform", c.Platform, platform.NameUnwatched)
+		expect.Equal(t, name+": log", c.DebugLog, "/log/gvisor.%COMMAND%.log")
 	}
-	if _, err := NewConfig(ConfigOptions{Network: "bridge"}); err == nil {
+	c, err := NewConfig(sandbox.BootOptions{NetworkStack: config.NetworkSandbox, Containers: []sandbox.ContainerOptions{{Spec: &specs.Spec{}}}}, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect.Equal(t, "sockets of the host", c.GetHostUDS().AllowOpen(), false)
+	expect.Equal(t, "platform", c.Platform, platform.Name)
+	expect.Equal(t, "log", c.Debug, false)
+	if _, err := NewConfig(sandbox.BootOptions{NetworkStack: "bridge"}, ""); err == nil {
 		t.Error("an unknown network")
 	}
 }

@@ -5,44 +5,30 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/runsc/config"
 	"gvisor.dev/gvisor/runsc/flag"
 
+	policy "runsc-recover/checkpoint/config"
+	"runsc-recover/oci/specconv"
+	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/agent"
 	"runsc-recover/sentry/platform"
 )
 
-// ConfigOptions is the part of gVisor's configuration that differs between
-// sandboxes of this driver.
-type ConfigOptions struct {
-	// Root is the gVisor root directory.
-	Root string
-	// Network is "sandbox", "none" or "host".
-	Network string
-	// Debug writes gVisor's logs into DebugDir.
-	Debug    bool
-	DebugDir string
-	Rootless bool
-	// Unwatched has changed pages found by comparing contents.
-	Unwatched bool
-	// HostSockets lets the program connect to unix sockets in its bind mounts.
-	HostSockets bool
-	// PodInitConfig is the path of the agent's configuration; empty for a
-	// process that only talks to a sandbox.
-	PodInitConfig string
-}
-
-// NewConfig returns gVisor's configuration.
-func NewConfig(o ConfigOptions) (*config.Config, error) {
+// NewConfig returns gVisor's configuration for a sandbox. agentConfig is the path
+// of the agent's configuration; empty for a process that only talks to a sandbox,
+// which needs no more of opts than the gVisor root directory and the stack.
+func NewConfig(opts sandbox.BootOptions, agentConfig string) (*config.Config, error) {
 	flags := flag.NewFlagSet("gvisor", flag.ContinueOnError)
 	config.RegisterFlags(flags)
 	settings := map[string]string{
-		"root":     o.Root,
-		"network":  o.Network,
+		"root":     opts.Root,
+		"network":  string(opts.NetworkStack),
 		"platform": platform.Name,
-		"rootless": fmt.Sprint(o.Rootless),
+		"rootless": fmt.Sprint(opts.Rootless),
 		// The supervisor and all that it starts are in the container's cgroup.
 		"ignore-cgroups": "true",
 		// The upper layer of the rootfs is part of a checkpoint and leaves
@@ -53,21 +39,21 @@ func NewConfig(o ConfigOptions) (*config.Config, error) {
 		"allow-connected-on-save": "true",
 		// CAP_NET_RAW of the spec holds in the sandbox's own network stack, and
 		// not in the host's.
-		"net-raw": fmt.Sprint(o.Network != "host"),
+		"net-raw": fmt.Sprint(opts.NetworkStack != policy.NetworkHost),
 		// A seccomp profile of the spec holds in the sandbox too.
 		"oci-seccomp":     "true",
 		"host-settings":   "ignore",
-		"pod-init-config": o.PodInitConfig,
+		"pod-init-config": agentConfig,
 	}
-	if o.Unwatched {
+	if opts.Config.Tracking == policy.TrackingContents {
 		settings["platform"] = platform.NameUnwatched
 	}
-	if o.HostSockets {
+	if slices.ContainsFunc(opts.Containers, reachesSockets) {
 		settings["host-uds"] = "open"
 	}
-	if o.Debug {
+	if opts.LogDir != "" {
 		settings["debug"] = "true"
-		settings["debug-log"] = filepath.Join(o.DebugDir, "gvisor.%COMMAND%.log")
+		settings["debug-log"] = filepath.Join(opts.LogDir, "gvisor.%COMMAND%.log")
 	}
 	for name, value := range settings {
 		if err := flags.Set(name, value); err != nil {
@@ -80,6 +66,10 @@ func NewConfig(o ConfigOptions) (*config.Config, error) {
 	}
 	return conf, nil
 }
+
+// reachesSockets reports whether a container must connect to sockets in its bind
+// mounts.
+func reachesSockets(c sandbox.ContainerOptions) bool { return specconv.ReachesSockets(c.Spec) }
 
 // writeFile writes a small private file that a sandbox is booted with.
 func writeFile(path string, b []byte) error {

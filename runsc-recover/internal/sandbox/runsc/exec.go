@@ -13,6 +13,7 @@ import (
 	"gvisor.dev/gvisor/runsc/container"
 	"gvisor.dev/gvisor/runsc/specutils"
 
+	policy "runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
@@ -38,7 +39,7 @@ type ExecOptions struct {
 // Preconditions: the calling process isn't the supervisor, since its signals are
 // taken over, and has called Register.
 func Exec(ctx context.Context, h sandbox.Handle, o ExecOptions) (status int, err error) {
-	conf, err := NewConfig(ConfigOptions{Root: h.Root, Network: "sandbox", Rootless: o.Rootless})
+	conf, err := NewConfig(sandbox.BootOptions{Root: h.Root, NetworkStack: policy.NetworkSandbox, Rootless: o.Rootless}, "")
 	if err != nil {
 		return 0, err
 	}

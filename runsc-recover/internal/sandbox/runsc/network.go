@@ -10,6 +10,7 @@ import (
 
 	"gvisor.dev/gvisor/runsc/boot"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/fence"
 )
@@ -131,11 +132,11 @@ func bindLink(fd, index int, link boot.FDBasedLink) error {
 
 // newFence returns the fence for a sandbox that is to be booted. Errors:
 // sandbox.ErrNotFenced.
-func (b *Booter) newFence(opts sandbox.BootOptions) (*fence.Fence, error) {
+func newFence(opts sandbox.BootOptions) (*fence.Fence, error) {
 	switch {
-	case !opts.Fenced, b.Network == "none":
+	case !opts.Fenced, opts.NetworkStack == config.NetworkNone:
 		return &fence.Fence{}, nil
-	case b.Network != "sandbox":
+	case opts.NetworkStack != config.NetworkSandbox:
 		return nil, fmt.Errorf("%w: it would share the network of the host", sandbox.ErrNotFenced)
 	}
 	args, ok := opts.Network.(*boot.CreateLinksAndRoutesArgs)

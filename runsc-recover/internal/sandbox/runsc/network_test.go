@@ -8,6 +8,7 @@ import (
 
 	"gvisor.dev/gvisor/runsc/boot"
 
+	"runsc-recover/checkpoint/config"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/runsc-recover/internal/sandbox/vethtest"
 	"runsc-recover/test/expect"
@@ -92,9 +93,10 @@ func TestNetworkThatCantBeHad(t *testing.T) {
 func TestFenceOfACopy(t *testing.T) {
 	none := &boot.CreateLinksAndRoutesArgs{}
 	for _, c := range []struct {
-		name, network string
-		opts          sandbox.BootOptions
-		want          error
+		name    string
+		network config.Network
+		opts    sandbox.BootOptions
+		want    error
 	}{
 		{"not asked for", "host", sandbox.BootOptions{}, nil},
 		{"without a network", "none", sandbox.BootOptions{Fenced: true}, nil},
@@ -103,15 +105,16 @@ func TestFenceOfACopy(t *testing.T) {
 		{"the first generation", "sandbox", sandbox.BootOptions{Fenced: true}, sandbox.ErrNotFenced},
 		{"another driver's network", "sandbox", sandbox.BootOptions{Fenced: true, Network: 7}, sandbox.ErrNotFenced},
 	} {
-		f, err := (&Booter{Network: c.network}).newFence(c.opts)
+		c.opts.NetworkStack = c.network
+		f, err := newFence(c.opts)
 		if !errors.Is(err, c.want) || (f == nil) != (c.want != nil) {
 			t.Errorf("%s: %v, %v", c.name, f, err)
 		}
 	}
 	vethtest.Run(t, func() error {
-		b, f := &Booter{Network: "sandbox"}, newFake(t, nil)
+		f := newFake(t, nil)
 		f.onLinks(vethtest.Near, vethtest.Far)
-		around, err := b.newFence(sandbox.BootOptions{ID: "test", Fenced: true, Network: f.network})
+		around, err := newFence(sandbox.BootOptions{ID: "test", NetworkStack: config.NetworkSandbox, Fenced: true, Network: f.network})
 		if err != nil {
 			return err
 		}
