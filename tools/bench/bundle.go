@@ -8,12 +8,12 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// program is what runs in a container.
+// program is a process for a container, with its options.
 type program struct {
 	args    []string
 	recover map[string]string // options of recovery; plain runsc ignores them
 	netns   string            // path of a network namespace; empty for a new one
-	host    bool              // it sees the host's programs, read-only
+	host    bool              // the host's programs are mounted, read-only
 }
 
 // guest is the bench guest with arguments.

@@ -12,17 +12,17 @@ import (
 
 // loop is a program that computes for a while each time that it is told to.
 type loop struct {
-	what string
-	args func(size) []string
-	host bool // it needs the host's programs
+	title string
+	args  func(size) []string
+	host  bool // the host's programs are needed
 }
 
 var (
-	loopC = loop{what: fmt.Sprintf("compute loop in C, %d MiB all changed by each pass", workingSet),
+	loopC = loop{title: fmt.Sprintf("compute loop in C, %d MiB all changed by each pass", workingSet),
 		args: func(s size) []string {
 			return []string{"/guests/bench", "compute", strconv.Itoa(s.passes), strconv.Itoa(workingSet)}
 		}}
-	loopPython = loop{what: "compute loop in Python, 100000 numbers in a list and a dictionary", host: true,
+	loopPython = loop{title: "compute loop in Python, 100000 numbers in a list and a dictionary", host: true,
 		args: func(s size) []string {
 			return []string{"/usr/bin/python3", "/guests/python/compute.py", strconv.Itoa(s.pythonPasses)}
 		}}
@@ -32,7 +32,7 @@ const workingSet = 16 // MiB
 
 func measureCompute(l loop) func(context.Context, *bench) error {
 	return func(ctx context.Context, b *bench) error {
-		if l.host && b.needs(l.what, l.args(b.size)[0]) {
+		if l.host && b.needs(l.title, l.args(b.size)[0]) {
 			return nil
 		}
 		plain, protected, off := b.ways()
@@ -55,7 +55,7 @@ func measureCompute(l loop) func(context.Context, *bench) error {
 			if w == protected {
 				goals = append(goals, atLeast("as fast as runsc", theirs.median()/ours.median(), protectedShare))
 			}
-			b.report.compare(l.what+", "+w.what, "s", ours, plain.runtime.name, theirs, goals...)
+			b.report.compare(l.title+", "+w.title, "s", ours, plain.runtime.name, theirs, goals...)
 		}
 		return nil
 	}
@@ -64,7 +64,7 @@ func measureCompute(l loop) func(context.Context, *bench) error {
 // compute has the program compute once.
 func (c *container) compute(ctx context.Context, w *way) error {
 	const word = "took "
-	output, err := c.waitFor(ctx, "what it said", func(string) bool { return true })
+	output, err := c.waitFor(ctx, "its output", func(string) bool { return true })
 	if err != nil {
 		return err
 	}

@@ -11,22 +11,22 @@ import (
 // measureCRIU measures checkpoints that CRIU takes of the same programs under
 // runc, where it works on this kernel.
 func measureCRIU(ctx context.Context, b *bench) error {
-	const what = "pause per checkpoint by runc with CRIU"
+	const title = "pause per checkpoint by runc with CRIU"
 	runc, why := findCRIU(ctx)
 	if why != "" {
-		b.report.leaveOut(what, why)
+		b.report.leaveOut(title, why)
 		return nil
 	}
 	r := runtime{name: "runc", binary: runc, dir: filepath.Join(filepath.Dir(b.ours.dir), "c"), guests: b.ours.guests}
 	for _, m := range []memory{small, large} {
 		ours := b.seen[m]
 		if len(ours) == 0 {
-			b.report.leaveOut(fmt.Sprintf("%s, %s", what, m), "ours wasn't measured")
+			b.report.leaveOut(fmt.Sprintf("%s, %s", title, m), "ours wasn't measured")
 			continue
 		}
 		var p pauses
 		if err := r.pauses(ctx, m, b.size.perTurnLarge, intoImage, &p); err != nil {
-			b.report.leaveOut(fmt.Sprintf("%s, %s", what, m), fmt.Sprintf("it can't: %v", err))
+			b.report.leaveOut(fmt.Sprintf("%s, %s", title, m), fmt.Sprintf("it can't: %v", err))
 			continue
 		}
 		b.report.compare(fmt.Sprintf("pause per checkpoint, %s, seen by the guest", m), "ms", ours, "runc with CRIU", p.seen)

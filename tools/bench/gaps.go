@@ -10,8 +10,8 @@ type gap struct {
 	start, length int64
 }
 
-// parseGaps reads what the guest "gap" has printed: the gaps and its last sign
-// of life. Other lines are ignored.
+// parseGaps reads the output of the guest "gap": the gaps and its last sign of
+// life. Other lines are ignored.
 func parseGaps(output string) (gaps []gap, lastTick int64, err error) {
 	for line := range strings.Lines(output) {
 		word, _, _ := strings.Cut(strings.TrimSpace(line), " ")

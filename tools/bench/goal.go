@@ -15,12 +15,12 @@ type goal struct {
 	Met   bool     `json:"met"`
 }
 
-func atMost(what string, got, bound float64) goal {
-	return goal{What: what, Got: measured(got), Want: "≤", Bound: bound, Met: got <= bound}
+func atMost(title string, got, bound float64) goal {
+	return goal{What: title, Got: measured(got), Want: "≤", Bound: bound, Met: got <= bound}
 }
 
-func atLeast(what string, got, bound float64) goal {
-	return goal{What: what, Got: measured(got), Want: "≥", Bound: bound, Met: got >= bound}
+func atLeast(title string, got, bound float64) goal {
+	return goal{What: title, Got: measured(got), Want: "≥", Bound: bound, Met: got >= bound}
 }
 
 func measured(v float64) *float64 {

@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// machine says where and with what a run was made.
+// machine is the machine of a run, with the versions of the runtimes.
 type machine struct {
 	Time     time.Time         `json:"time"`
 	CPU      string            `json:"cpu"`

@@ -1,16 +1,16 @@
 // Command bench measures runsc-recover beside plain runsc of the same gVisor,
-// in one run on one machine, with the same guests and bundles: what a
-// checkpoint costs the program and the store, how long it takes from a failing
-// call to the handler in the copy, and what protection costs a program that
-// never fails. What is to be reached stands beside what was.
+// in one run on one machine, with the same guests and bundles: the cost of a
+// checkpoint for the program and the store, the time from a failing call to the
+// handler in the copy, and the cost of protection for a program that never fails.
+// Each figure stands beside its goal.
 //
 //	bench -recover FILE -runsc FILE -guests DIR [-json FILE] [-dir DIR] [-quick] [-only WORD[,WORD...]]
 //
 // Runtimes take turns (A B A B), so that a machine that grows slower is slow
-// for both, and what comes first in each turn is not counted. It exits with 1
-// only when something can't be measured, not when something isn't reached.
+// for both, and the first figures of each turn are not counted. It exits with 1
+// only when a figure can't be measured, not when a goal is missed.
 //
-// It must not know the project's packages: it measures what a caller sees.
+// It must not know the project's packages: its figures are a caller's.
 package main
 
 import (
@@ -75,8 +75,8 @@ const (
 	largeMiB = 1024
 )
 
-// measurements in their order. What is to be reached is said here and nowhere
-// else, but for the shares that are the same wherever they are measured.
+// measurements in their order. The goals stand here and nowhere else, but for the
+// shares that are the same wherever they are measured.
 func measurements() []measurement {
 	often, seldom := func(s size) int { return s.perTurn }, func(s size) int { return s.perTurnLarge }
 	return []measurement{
@@ -105,7 +105,7 @@ func measurements() []measurement {
 	}
 }
 
-// bench is what all measurements need.
+// bench is a run: its runtimes, its size and its report, for all measurements.
 type bench struct {
 	ours, plain runtime
 	size        size
@@ -115,16 +115,16 @@ type bench struct {
 	seen map[memory]sample
 }
 
-// progress tells whoever waits.
+// progress tells the caller, who waits, how far the run has come.
 func (b *bench) progress(format string, args ...any) {
 	fmt.Fprintf(os.Stderr, "%4.0fs    %s\n", time.Since(b.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-// needs leaves what out, and says so, when a program isn't installed.
-func (b *bench) needs(what string, programs ...string) (missing bool) {
+// needs leaves a result out, and says so, when a program isn't installed.
+func (b *bench) needs(title string, programs ...string) (missing bool) {
 	for _, name := range programs {
 		if _, err := exec.LookPath(name); err != nil {
-			b.report.leaveOut(what, name+" is not installed")
+			b.report.leaveOut(title, name+" is not installed")
 			return true
 		}
 	}

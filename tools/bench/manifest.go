@@ -2,7 +2,7 @@ package main
 
 import "time"
 
-// manifest is what the runtime says of a checkpoint, as far as it is measured.
+// manifest is the runtime's manifest of a checkpoint, as far as it is measured.
 type manifest struct {
 	Seq     uint64
 	TakenAt time.Time `json:"taken_at"`
@@ -31,12 +31,12 @@ func (m manifest) stored() int64 {
 
 const kib = 1 << 10
 
-// allowance is how much a checkpoint may store for what has changed, in bytes.
+// allowance is how much a checkpoint may store for its changed pages, in bytes.
 func (m manifest) allowance() float64 { return 1.2*float64(m.Pages.Changed) + 300*kib }
 
-// manifests adds what the runtime says of checkpoints of which the guest saw
-// the pauses.
-func (r *report) manifests(what string, all []manifest) {
+// manifests adds the runtime's figures of checkpoints of which the guest saw the
+// pauses.
+func (r *report) manifests(title string, all []manifest) {
 	each := func(f func(manifest) float64) sample {
 		var s sample
 		for _, m := range all {
@@ -44,12 +44,12 @@ func (r *report) manifests(what string, all []manifest) {
 		}
 		return s
 	}
-	r.ours(what+", by the manifest", "ms", each(func(m manifest) float64 { return ms(m.pause()) }))
-	r.ours(what+", of that stop", "ms", each(func(m manifest) float64 { return ms(m.Cost.Stop) }))
-	r.ours(what+", of that kernel", "ms", each(func(m manifest) float64 { return ms(m.Cost.Kernel) }))
-	r.ours(what+", of that copy", "ms", each(func(m manifest) float64 { return ms(m.Cost.Copy) }))
-	r.ours(what+", changed", "KiB", each(func(m manifest) float64 { return float64(m.Pages.Changed) / kib }))
+	r.ours(title+", by the manifest", "ms", each(func(m manifest) float64 { return ms(m.pause()) }))
+	r.ours(title+", of that stop", "ms", each(func(m manifest) float64 { return ms(m.Cost.Stop) }))
+	r.ours(title+", of that kernel", "ms", each(func(m manifest) float64 { return ms(m.Cost.Kernel) }))
+	r.ours(title+", of that copy", "ms", each(func(m manifest) float64 { return ms(m.Cost.Copy) }))
+	r.ours(title+", changed", "KiB", each(func(m manifest) float64 { return float64(m.Pages.Changed) / kib }))
 	share := each(func(m manifest) float64 { return float64(m.stored()) / m.allowance() })
-	r.ours(what+", stored", "KiB", each(func(m manifest) float64 { return float64(m.stored()) / kib }),
+	r.ours(title+", stored", "KiB", each(func(m manifest) float64 { return float64(m.stored()) / kib }),
 		atMost("of 1.2 × changed + 300 KiB", share.median(), 1))
 }

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// rssGoal bounds the memory of a supervisor. What it stages checkpoints in
-// isn't mapped by it and so isn't in there.
+// rssGoal bounds the memory of a supervisor. Staging memory isn't mapped by the
+// supervisor and so isn't in there.
 func rssGoal(mib sample) goal { return atMost("most", mib.quantile(1), 40) }
 
 // residentMiB is how much memory the container's process on the host has: of

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// memory is what a program has of it, in MiB.
+// memory is a program's memory, in MiB.
 type memory struct {
 	resident, changed int // changed all the time between two checkpoints
 }
@@ -24,7 +24,7 @@ func (m memory) String() string {
 }
 
 // pauses are checkpoints of one runtime: how long the program stood still for
-// each, as it saw it itself, in milliseconds, and what the runtime said of it.
+// each, as it saw it itself, in milliseconds, and the runtime's manifests.
 type pauses struct {
 	seen      sample
 	manifests []manifest
@@ -73,10 +73,10 @@ func measurePause(m memory, plain func(size) int, reach func(b *bench, ours, pla
 			}
 		}
 		b.seen[m] = ours.seen
-		what := fmt.Sprintf("pause per checkpoint, %s", m)
-		b.report.compare(what+", seen by the guest", "ms", ours.seen, b.plain.name, theirs.seen,
+		title := fmt.Sprintf("pause per checkpoint, %s", m)
+		b.report.compare(title+", seen by the guest", "ms", ours.seen, b.plain.name, theirs.seen,
 			reach(b, ours.seen.median(), theirs.seen.median())...)
-		b.report.manifests(what, ours.manifests)
+		b.report.manifests(title, ours.manifests)
 		b.report.ours(fmt.Sprintf("resident memory of the supervisor, %s", m), "MiB", ours.rss, rssGoal(ours.rss))
 		return nil
 	}

@@ -13,8 +13,8 @@ import (
 // containers, with so many clients.
 func measureRedis(clients int) func(context.Context, *bench) error {
 	return func(ctx context.Context, b *bench) error {
-		what := fmt.Sprintf("redis-benchmark with %d clients", clients)
-		if b.needs(what, "redis-server", "redis-benchmark", "redis-cli", "ip") {
+		title := fmt.Sprintf("redis-benchmark with %d clients", clients)
+		if b.needs(title, "redis-server", "redis-benchmark", "redis-cli", "ip") {
 			return nil
 		}
 		plain, protected, off := b.ways()
@@ -50,7 +50,7 @@ func measureRedis(clients int) func(context.Context, *bench) error {
 				if w == protected {
 					goals = append(goals, atLeast("as fast as runsc", ours.median()/theirs.median(), protectedShare))
 				}
-				b.report.compare(fmt.Sprintf("%s, %s, %s", what, test, w.what), "requests/s", ours, plain.runtime.name, theirs, goals...)
+				b.report.compare(fmt.Sprintf("%s, %s, %s", title, test, w.title), "requests/s", ours, plain.runtime.name, theirs, goals...)
 			}
 		}
 		return nil

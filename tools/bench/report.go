@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 )
 
-// report is what a run found, in the order in which it was measured.
+// report holds the results of a run, in the order in which they were measured.
 type report struct {
 	Machine machine   `json:"machine"`
 	Results []result  `json:"results"`
@@ -32,7 +32,7 @@ type result struct {
 	Reach  []goal   `json:"reach,omitempty"`
 }
 
-// leftOut is something that couldn't be measured here.
+// leftOut is a result that couldn't be measured here.
 type leftOut struct {
 	What   string `json:"what"`
 	Reason string `json:"reason"`
@@ -55,21 +55,21 @@ func summarize(s sample) summary {
 
 // compare adds a result that another runtime has, too. The samples aren't
 // empty.
-func (r *report) compare(what, unit string, ours sample, beside string, other sample, reach ...goal) {
+func (r *report) compare(title, unit string, ours sample, beside string, other sample, reach ...goal) {
 	o, p := summarize(ours), summarize(other)
 	r.Results = append(r.Results, result{
-		What: what, Unit: unit, Ours: o, Beside: beside, Other: &p, Ratio: o.Median / p.Median, Reach: reach,
+		What: title, Unit: unit, Ours: o, Beside: beside, Other: &p, Ratio: o.Median / p.Median, Reach: reach,
 	})
 }
 
 // ours adds a result that no other runtime has.
-func (r *report) ours(what, unit string, s sample, reach ...goal) {
-	r.Results = append(r.Results, result{What: what, Unit: unit, Ours: summarize(s), Reach: reach})
+func (r *report) ours(title, unit string, s sample, reach ...goal) {
+	r.Results = append(r.Results, result{What: title, Unit: unit, Ours: summarize(s), Reach: reach})
 }
 
-// leaveOut says why something isn't measured, and what it was to reach.
-func (r *report) leaveOut(what, reason string, reach ...goal) {
-	r.LeftOut = append(r.LeftOut, leftOut{what, reason, reach})
+// leaveOut says why a result isn't measured, and names its goals.
+func (r *report) leaveOut(title, reason string, reach ...goal) {
+	r.LeftOut = append(r.LeftOut, leftOut{title, reason, reach})
 }
 
 // write prints the table, and writes JSON to file unless it is empty; to

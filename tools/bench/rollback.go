@@ -16,12 +16,12 @@ func measureRow(ctx context.Context, b *bench) error {
 	if err != nil {
 		return err
 	}
-	what := fmt.Sprintf("%d rollbacks in a row, %d MiB resident", b.size.rollbacks, smallMiB)
-	b.report.ours(what+", failing call to handler", "ms", row.latency)
-	b.report.ours(what+", in all", "s", sample{row.total.Seconds()})
-	b.report.ours(what+", gone wrong", "", sample{float64(row.wrong)})
-	b.report.ours(what+", resident memory of the supervisor before", "MiB", row.rssBefore, rssGoal(row.rssBefore))
-	b.report.ours(what+", resident memory of the supervisor after", "MiB", row.rssAfter, rssGoal(row.rssAfter))
+	title := fmt.Sprintf("%d rollbacks in a row, %d MiB resident", b.size.rollbacks, smallMiB)
+	b.report.ours(title+", failing call to handler", "ms", row.latency)
+	b.report.ours(title+", in all", "s", sample{row.total.Seconds()})
+	b.report.ours(title+", gone wrong", "", sample{float64(row.wrong)})
+	b.report.ours(title+", resident memory of the supervisor before", "MiB", row.rssBefore, rssGoal(row.rssBefore))
+	b.report.ours(title+", resident memory of the supervisor after", "MiB", row.rssAfter, rssGoal(row.rssAfter))
 	return nil
 }
 
@@ -64,7 +64,7 @@ func (r runtime) rollbacks(ctx context.Context, mib, n int) (_ row, err error) {
 	return result, err
 }
 
-// parseHandlers reads what the guest's handler printed: the times in
+// parseHandlers reads the output of the guest's handler: the times in
 // milliseconds of the rounds in which it ran, each counted once.
 func parseHandlers(output string) (sample, error) {
 	var s sample

@@ -17,14 +17,14 @@ import (
 // commands.
 type runtime struct {
 	name, binary string
-	dir          string // everything of it lies here
+	dir          string // of all its files
 	guests       string
 }
 
 // commandTimeout bounds every single command.
 const commandTimeout = 60 * time.Second
 
-// command runs a command of the runtime and returns what it printed.
+// command runs a command of the runtime and returns its output.
 func (r runtime) command(ctx context.Context, args ...string) ([]byte, error) {
 	return r.commandTo(ctx, nil, args...)
 }
@@ -59,7 +59,7 @@ type container struct {
 	runtime runtime
 	id      string
 	bundle  string
-	output  string // file of what it prints
+	output  string // file of its output
 }
 
 // start runs a program in a new container. The caller must end it.
@@ -84,7 +84,7 @@ func (r runtime) start(ctx context.Context, p program) (*container, error) {
 	return c, nil
 }
 
-// end removes the container and what it left. It works after an interrupt, too.
+// end removes the container and its files. It works after an interrupt, too.
 func (c *container) end() error {
 	_, err := c.runtime.command(context.Background(), "delete", "--force", c.id)
 	return errors.Join(err, os.RemoveAll(c.bundle))
@@ -96,7 +96,7 @@ func (c *container) do(ctx context.Context, command string, args ...string) erro
 	return err
 }
 
-// state is what a runtime says of a container. Standby is ours alone.
+// state is a container's state by its runtime. Standby is ours alone.
 type state struct {
 	Pid     int // on the host: of ours, the supervisor
 	Standby standbyState
@@ -105,7 +105,7 @@ type state struct {
 type standbyState struct {
 	Kind, Reason string
 	Since        time.Time
-	Checkpoint   uint64 // that a hot one holds
+	Checkpoint   uint64 // held by a hot standby
 }
 
 func (c *container) state(ctx context.Context) (state, error) {
@@ -121,20 +121,20 @@ func (c *container) state(ctx context.Context) (state, error) {
 }
 
 // waitFor waits until the container's output is as wanted.
-func (c *container) waitFor(ctx context.Context, what string, wanted func(output string) bool) (string, error) {
+func (c *container) waitFor(ctx context.Context, title string, wanted func(output string) bool) (string, error) {
 	deadline := time.Now().Add(3 * commandTimeout)
 	for {
 		text, err := os.ReadFile(c.output)
 		if err != nil {
 			return "", err
 		}
-		// What follows the last line end isn't complete.
+		// The text after the last line end isn't complete.
 		output := string(text[:bytes.LastIndexByte(text, '\n')+1])
 		if wanted(output) {
 			return output, nil
 		}
 		if time.Now().After(deadline) {
-			return "", fmt.Errorf("%s of %s: not in time; it said: %.500s", what, c.runtime.name, output)
+			return "", fmt.Errorf("%s of %s: not in time; it said: %.500s", title, c.runtime.name, output)
 		}
 		select {
 		case <-ctx.Done():

@@ -25,7 +25,7 @@ type asked struct {
 	p50, p99 float64
 }
 
-// goals says what the latency reaches, which is nothing when it is empty.
+// goals compares the latency with the goals; an empty sample reaches none.
 func (k asked) goals(latency sample) []goal {
 	var goals []goal
 	if k.p50 > 0 {
@@ -46,15 +46,15 @@ func measureStandby(mib int, limit time.Duration, kinds ...asked) func(context.C
 		for _, k := range kinds {
 			b.progress("standby %s", k.kind)
 			f, err := b.ours.failures(ctx, k, mib, b.size.failures, time.Now().Add(limit))
-			what := fmt.Sprintf("failing call to handler, %d MiB resident, standby %s", mib, k.kind)
+			title := fmt.Sprintf("failing call to handler, %d MiB resident, standby %s", mib, k.kind)
 			if errors.Is(err, errNoStandby) {
-				b.report.leaveOut(what, err.Error(), k.goals(nil)...)
+				b.report.leaveOut(title, err.Error(), k.goals(nil)...)
 				continue
 			}
 			if err != nil {
-				return fmt.Errorf("%s: %w", what, err)
+				return fmt.Errorf("%s: %w", title, err)
 			}
-			b.report.ours(fmt.Sprintf("%s (%s)", what, f.usedText()), "ms", f.latency, k.goals(f.latency)...)
+			b.report.ours(fmt.Sprintf("%s (%s)", title, f.usedText()), "ms", f.latency, k.goals(f.latency)...)
 			rss = append(rss, f.rss...)
 		}
 		if len(rss) > 0 {
@@ -71,7 +71,7 @@ type failures struct {
 	rss     sample         // of the supervisor, MiB
 }
 
-// usedText says of what the copies were made.
+// usedText names the kinds of standby that the copies were made of.
 func (f failures) usedText() string {
 	var kinds []string
 	for _, k := range slices.Sorted(maps.Keys(f.used)) {
@@ -87,8 +87,8 @@ var errNoStandby = errors.New("there is no such standby")
 const interval = time.Second
 
 // options of a program that fails: by default those of every container. For
-// one kind of standby, checkpoints and standbys may cost what they like and lag
-// behind, so that it is of that kind even where that is hard to pay for.
+// a kind of standby, the costs and the lag of checkpoints and standbys are
+// unbounded, so that it is of that kind even where that is hard to pay for.
 func (k asked) options() map[string]string {
 	o := map[string]string{"standby": k.kind, "max-rate": "100000"}
 	if k.kind != "auto" {
@@ -186,7 +186,7 @@ func (s standbyState) is(kind string) bool {
 	return s.Kind == kind
 }
 
-// standbysUsed counts what the copies were made of.
+// standbysUsed counts the copies by the kind of standby that they were made of.
 func (c *container) standbysUsed(ctx context.Context) (map[string]int, error) {
 	text, err := c.runtime.command(ctx, "episodes", "show", "--format", "json", c.id)
 	if err != nil {

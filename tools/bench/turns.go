@@ -6,15 +6,15 @@ import (
 	"fmt"
 )
 
-// A way is how a program that never fails is run: what protection costs is the
+// A way is how a program that never fails is run: the cost of protection is the
 // difference between ways.
 type way struct {
-	what    string
+	title   string
 	runtime runtime
 	recover map[string]string
 	// rarely measures it in one round of so many; 0 for every one.
 	rarely  int
-	results map[string]sample // by what was measured
+	results map[string]sample // by the figure's name
 }
 
 // protectedShare is how fast a program is to run with checkpoints, beside
@@ -24,18 +24,18 @@ const protectedShare = 0.95
 // ways are plain runsc, and ours with and without checkpoints. All else is as
 // it is by default.
 func (b *bench) ways() (plain, protected, off *way) {
-	return &way{what: "runsc", runtime: b.plain},
-		&way{what: "a checkpoint every 1s", runtime: b.ours, recover: map[string]string{"interval": "1s"}},
-		&way{what: "recovery off", runtime: b.ours, recover: map[string]string{"enabled": "false"}, rarely: 4}
+	return &way{title: "runsc", runtime: b.plain},
+		&way{title: "a checkpoint every 1s", runtime: b.ours, recover: map[string]string{"interval": "1s"}},
+		&way{title: "recovery off", runtime: b.ours, recover: map[string]string{"enabled": "false"}, rarely: 4}
 }
 
 // A workload is a program that runs in a container for as long as it is
 // measured. Containers of a set are numbered by their ways.
 type workload struct {
-	// prepare, where it is set, makes what the container needs, and returns what
-	// removes that again.
+	// prepare, where it is set, makes the container's environment, and returns
+	// the function that removes it again.
 	prepare func(ctx context.Context, number int) (remove func() error, err error)
-	// program is what runs in the number-th container, which is ready once
+	// program returns the number-th container's program, which is ready once
 	// started returns.
 	program func(number int, w *way) program
 	started func(ctx context.Context, number int, c *container) error
@@ -44,8 +44,8 @@ type workload struct {
 }
 
 // setRounds is how many rounds are measured with one container of each way.
-// Which pages of the machine a container gets makes it faster or slower, for
-// as long as it lives, by more than what is to be measured.
+// The pages of the machine that a container gets make it faster or slower, for
+// as long as it lives, by more than the difference to be measured.
 const setRounds = 4
 
 // inTurns measures every way in every round, with containers of its own for
@@ -95,7 +95,7 @@ func (b *bench) set(ctx context.Context, load workload, first, end int, ways []*
 			}
 			c := containers[i]
 			if err := errors.Join(c.do(ctx, "resume"), load.measure(ctx, i, w, c), c.do(ctx, "pause")); err != nil {
-				return fmt.Errorf("%s: %w", w.what, err)
+				return fmt.Errorf("%s: %w", w.title, err)
 			}
 		}
 	}

@@ -6,6 +6,9 @@
 //
 // FILE is the log, in JSON or text; - is standard input. It exits with 1 when the
 // log can't be read or holds no trace, and with 2 for wrong arguments.
+//
+// It must not know the types of events and actions: a log of another version is
+// shown alike.
 package main
 
 import (

@@ -30,7 +30,7 @@ func tested(t *testing.T) (paths []string) {
 	return paths
 }
 
-// A stage that stands twice would count its tests twice.
+// TestStagesAreThereOnce: a stage that stands twice would count its tests twice.
 func TestStagesAreThereOnce(t *testing.T) {
 	seen := map[string]bool{fuzzed.name: true}
 	for _, s := range stages {
@@ -41,7 +41,8 @@ func TestStagesAreThereOnce(t *testing.T) {
 	}
 }
 
-// A package with tests is tested by exactly one stage without the race detector.
+// TestEveryTestRunsOnce: a package with tests is tested by exactly one stage
+// without the race detector.
 func TestEveryTestRunsOnce(t *testing.T) {
 	lint := "tools/rules"
 	for _, p := range tested(t) {
@@ -57,8 +58,8 @@ func TestEveryTestRunsOnce(t *testing.T) {
 	}
 }
 
-// The race stage has all packages of ours with tests, but for those that drive
-// the binary or have no goroutines.
+// TestRaceStageHasAll: the race stage has all packages of ours with tests, but for
+// those that drive the binary or have no goroutines.
 func TestRaceStageHasAll(t *testing.T) {
 	race := stageNamed(t, "race")
 	expect.Equal(t, "flag", slices.Contains(race.flags, "-race"), true)
@@ -71,7 +72,8 @@ func TestRaceStageHasAll(t *testing.T) {
 	}
 }
 
-// A row of the table is about packages that exist, and says why.
+// TestRowsAreAboutPackages: a row of the table is about packages that exist, and
+// says why.
 func TestRowsAreAboutPackages(t *testing.T) {
 	paths := tested(t)
 	for _, s := range append(slices.Clone(stages), fuzzed) {

@@ -80,8 +80,8 @@ func (s *summary) addTest(e event, output []string) {
 	}
 }
 
-// addPackage counts a package only when it failed without a failing test, as
-// one that doesn't build or that panics does.
+// addPackage counts a package only when it failed without a failing test, as a
+// package does that doesn't build or that panics.
 func (s *summary) addPackage(e event, output []string) {
 	if e.Action == "fail" && !s.failing[e.Package] {
 		s.failed++
