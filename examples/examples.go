@@ -1,5 +1,5 @@
-// Package examples reads what the example programs in the directories below
-// promise, for the tests that hold them to it.
+// Package examples reads the promises of the example programs in the directories
+// below, for the tests that hold them to these.
 //
 // It must not know how a program is run.
 package examples
@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 )
 
-// Rootfs says what root file system a program needs.
+// Rootfs is the kind of root file system that a program needs.
 type Rootfs string
 
 // The root file systems.
@@ -33,7 +33,7 @@ type Example struct {
 	Unprotected Ending `json:"unprotected"`
 }
 
-// Ending is what a run must come to.
+// Ending is the required end of a run.
 type Ending struct {
 	Exit int `json:"exit"` // 128+n for signal n
 	// StdoutContains holds whole pieces of the output. Output from before a

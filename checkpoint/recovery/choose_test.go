@@ -54,7 +54,7 @@ func TestChooseAfterVeryManyTries(t *testing.T) {
 	}
 }
 
-func TestChooseWhatAStandbyHolds(t *testing.T) {
+func TestChooseTheStandbysCheckpoint(t *testing.T) {
 	candidates := []Candidate{{Seq: 3, RunTime: 1 * time.Second}, {Seq: 4, RunTime: 3 * time.Second, Asked: true}, {Seq: 5, RunTime: 5 * time.Second}}
 	for _, tc := range []struct {
 		name   string

@@ -80,7 +80,7 @@ func TestRefresh(t *testing.T) {
 		refused string
 	}{
 		{"all of the budget", RefreshInput{spaced(time.Second, 0, 0.05), config.StandbyHot, 200 * ms, 0, lag}, time.Second, ""},
-		{"what checkpoints leave", RefreshInput{spaced(time.Second, 10*ms, 0.05), config.StandbyHot, 200 * ms, 0, lag}, 1250 * ms, ""},
+		{"the rest beside checkpoints", RefreshInput{spaced(time.Second, 10*ms, 0.05), config.StandbyHot, 200 * ms, 0, lag}, 1250 * ms, ""},
 		{"just within the lag", RefreshInput{spaced(time.Second, 25*ms, 0.05), config.StandbyHot, 200 * ms, 0, lag}, 2 * time.Second, ""},
 		{"beyond the lag", RefreshInput{spaced(time.Second, 26*ms, 0.05), config.StandbyHot, 200 * ms, 0, lag}, 0, "standby-lag is 2s"},
 		{"nothing left", RefreshInput{spaced(time.Second, 80*ms, 0.05), config.StandbyHot, 200 * ms, 0, lag}, 0, "all of max-overhead, 5%"},

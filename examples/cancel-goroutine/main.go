@@ -51,7 +51,7 @@ func root(n uint64) uint64 {
 	}
 }
 
-// pool is what workers, watchdog and handler share.
+// pool is the state that workers, watchdog and handler share.
 type pool struct {
 	// busy holds the job of each worker, 0 when idle.
 	busy [workers]atomic.Int64

@@ -67,7 +67,7 @@ type user struct {
 	gone    bool
 }
 
-// database is what the handler, in its goroutine, and the lookups share.
+// database is the data that the handler, in its goroutine, and the lookups share.
 type database struct {
 	mu    sync.Mutex
 	table []user
@@ -90,7 +90,7 @@ func (d *database) balance(id uint32) int {
 	return d.table[d.byID.find(id)].balance
 }
 
-// rebuildIndex makes the index anew from what is certain.
+// rebuildIndex makes the index anew from the data that is certain.
 func (d *database) rebuildIndex() {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -24,9 +24,8 @@ const (
 	Operator    Kind = 7 // somebody asked for it
 )
 
-// Failure is what a program reports. It is the only thing that reaches the
-// copy, whose memory goes back to the checkpoint: put what the handler needs
-// into Data.
+// Failure is a program's report. It is all that reaches the copy, whose memory
+// goes back to the checkpoint: put the handler's needs into Data.
 type Failure struct {
 	Code    int32  // the program's own error number
 	Message string // UTF-8; cut at MaxMessage bytes
@@ -41,7 +40,7 @@ type Info struct {
 	Kind    Kind
 	Code    int32          // reported code, or exit status
 	Signal  syscall.Signal // fatal signal, or 0
-	PID     int            // who failed
+	PID     int            // of the process that failed
 	TID     int
 
 	FaultAddr uint64

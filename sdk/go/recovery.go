@@ -1,15 +1,16 @@
-// Package recovery is what a Go program uses to be rolled back and told.
+// Package recovery lets a Go program be rolled back and told of its failure.
 //
 // Under runsc-recover a program that fails is restored from a checkpoint
-// before the failure, and the handler that it registered learns what went
-// wrong. Anywhere else the program isn't protected and everything here goes on
+// before the failure, and the handler that it registered is given the
+// failure. Anywhere else the program isn't protected and everything here goes on
 // working: Protected is false, Checkpoint does nothing, Fail returns
 // ErrNotProtected.
 //
 // Handlers run in a goroutine, never in a signal context, so they may do
 // anything that a goroutine may, except wait for a handler. The program's other
-// goroutines run meanwhile: one that is about to do again what failed calls
-// Settle first. Checkpoint does so by itself when it returns in a copy.
+// goroutines run meanwhile: a goroutine that is about to repeat the work that
+// failed calls Settle first. Checkpoint does so by itself when it returns in a
+// copy.
 //
 // The package must not know gVisor, nor anything of runsc-recover but the
 // system call.
@@ -42,7 +43,7 @@ var (
 // Checkpoint, which wait for handlers.
 type Handler func(Info)
 
-// Options say what a program asks for.
+// Options are a program's wishes at registration.
 type Options struct {
 	// Handlers by level. The one of the highest level that is not above the
 	// level asked for runs. When there is none, nothing runs, and the copy
@@ -86,7 +87,8 @@ func attach(o Options, call caller) (*Program, error) {
 	if o.Signal == 0 {
 		o.Signal = DefaultSignal
 	}
-	// One place is enough: the signal says only that there is something to ask.
+	// A buffer of one is enough: the signal says only that there is a failure to
+	// ask for.
 	p.signals = make(chan os.Signal, 1)
 	signal.Notify(p.signals, o.Signal)
 	arg := attachArg{signo: uint32(o.Signal), maxLevel: o.MaxLevel}

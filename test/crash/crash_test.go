@@ -1,5 +1,5 @@
 // Package crash kills the runtime's own processes at every moment of a
-// container's life and looks at what is left.
+// container's life and looks at the remains.
 package crash
 
 import (
@@ -115,7 +115,7 @@ func killCreation(t *testing.T, rt *harness.Runtime, supervisor bool, at time.Du
 		victims = family(cmd.Process.Pid, "runsc-recover")
 	}
 	for _, pid := range victims {
-		_ = unix.Kill(pid, unix.SIGKILL) // it may be over
+		_ = unix.Kill(pid, unix.SIGKILL) // the process may be over
 	}
 	err := cmd.Wait()
 	if created := rt.Try("state", id).Code == 0; err != nil && supervisor && created {
@@ -153,7 +153,7 @@ func killOne(t *testing.T, rt *harness.Runtime, name string, recovering bool, at
 		t.Fatalf("%d has no %s", c.Pid, name)
 	}
 	for _, pid := range victims {
-		_ = unix.Kill(pid, unix.SIGKILL) // it may have been replaced meanwhile
+		_ = unix.Kill(pid, unix.SIGKILL) // the sandbox may have been replaced meanwhile
 	}
 	asks := strings.Count(c.Output(), "told level")
 	rt.Do("fail", c.ID)

@@ -39,7 +39,7 @@ func TestCgroup(t *testing.T) {
 	rt.CheckLeaks()
 }
 
-// cgroupOf is what the kernel says of a process's cgroups.
+// cgroupOf is the kernel's list of a process's cgroups.
 func cgroupOf(t *testing.T, pid int) string {
 	t.Helper()
 	membership, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cgroup")

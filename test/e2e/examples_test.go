@@ -13,7 +13,7 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// outcome is what example.json says of a run.
+// outcome is the end of a run that example.json asks for.
 type outcome struct {
 	Exit           int      `json:"exit"`
 	StdoutContains []string `json:"stdout_contains"`

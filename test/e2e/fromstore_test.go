@@ -88,7 +88,7 @@ func TestAContainerOutlivesItsHost(t *testing.T) {
 
 // Checkpoints that can't be used are passed over; when none can, all stays as
 // it is.
-func TestBroughtBackFromWhatIsSound(t *testing.T) {
+func TestBroughtBackFromSoundCheckpoints(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
 	b := lasting(rt)
@@ -125,7 +125,7 @@ func TestBroughtBackFromWhatIsSound(t *testing.T) {
 	}
 }
 
-// What was never on disk can't be brought back.
+// A container whose checkpoints were never on disk can't be brought back.
 func TestNothingToBringBack(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

@@ -10,8 +10,8 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// Each of these is refused at create, with an error that names what is wrong,
-// and leaves nothing.
+// Each of these is refused at create, with an error that names the mistake, and
+// leaves nothing.
 func TestBadBundles(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

@@ -28,8 +28,8 @@ func taken(t *testing.T, dir string) int64 {
 	return bytes
 }
 
-// The oldest checkpoints go when the store reaches its limit, and what is left
-// can be gone back to.
+// The oldest checkpoints go when the store reaches its limit, and the others can be
+// gone back to.
 func TestTheStoreKeepsItsLimit(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

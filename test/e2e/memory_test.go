@@ -11,13 +11,13 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// A program that uses most of its memory limit is never killed for what a
-// checkpoint needs. Where there is no room for one, that is said.
+// A program that uses most of its memory limit is never killed for memory that a
+// checkpoint needs. Where there is no room for a checkpoint, that is said.
 func TestAMemoryLimitHoldsCheckpointsToo(t *testing.T) {
 	rt := harness.New(t)
 	for _, durability := range []string{"memory", "disk"} {
 		for _, limit := range []int64{160, 240, 500} {
-			// It is small when it is first checkpointed.
+			// The program is small at its first checkpoint.
 			b := rt.Shell("sleep 0.5; exec /bin/behave hold 100", "behave").Recover("durability", durability).Recover("interval", "24h")
 			limit := limit << 20
 			b.Spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit, Swap: &limit}}
@@ -49,7 +49,7 @@ func TestAMemoryLimitHoldsCheckpointsToo(t *testing.T) {
 // by state.
 func TestAProgramGrowsIntoItsLimit(t *testing.T) {
 	rt := harness.New(t)
-	// It is small when it is first checkpointed.
+	// The program is small at its first checkpoint.
 	b := rt.Shell("sleep 0.5; exec /bin/behave grow 100 270", "behave").Recover("interval", "200ms").Recover("max-overhead", "50%").
 		Recover("verify", "false") // which takes all of memory again
 	limit := int64(512 << 20)

@@ -23,7 +23,7 @@ func (w *wire) inNamespace(b *harness.Bundle) *harness.Bundle {
 	return b
 }
 
-// configuration is what the inner namespace's interface has.
+// configuration is that of the inner namespace's interface.
 func (w *wire) configuration() string {
 	w.t.Helper()
 	var all strings.Builder
@@ -86,7 +86,7 @@ func TestNamespaceIsLeftAsItWas(t *testing.T) {
 }
 
 // Containers with the namespace's own stack share it, loopback and all, and
-// what listens there listens again after a rollback.
+// servers there listen again after a rollback.
 func TestNamespaceIsShared(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

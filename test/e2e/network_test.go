@@ -98,7 +98,7 @@ type segment struct {
 
 const flagSYN, flagRST, flagACK = 0x02, 0x04, 0x10
 
-// listener counts what the container sends.
+// listener counts the container's packets.
 type listener struct {
 	mu   sync.Mutex
 	seen map[segment]int
@@ -233,7 +233,7 @@ func TestHotStandbyIsSilent(t *testing.T) {
 	}
 	defer idle.Close()
 	echoed(t, idle)
-	s := c.StandsBy("hot", c.StandsBy("hot", 0).Generation) // one that knows the connection
+	s := c.StandsBy("hot", c.StandsBy("hot", 0).Generation) // a standby that knows the connection
 	l := w.listen()
 
 	for range 20 {
@@ -257,8 +257,8 @@ func TestHotStandbyIsSilent(t *testing.T) {
 	}
 }
 
-// once checks that what is asked once is answered once: two answers, or a
-// reset beside one, come from two stacks.
+// once checks that a single request has a single answer: two answers, or a reset
+// beside an answer, come from two stacks.
 func once(t *testing.T, w *wire, l *listener) {
 	t.Helper()
 	conn, err := w.dial(echoPort)
@@ -275,7 +275,7 @@ func once(t *testing.T, w *wire, l *listener) {
 	harness.Until(t, 5*time.Second, "the refusal", func() (bool, string) {
 		return l.refusals() > before, ""
 	})
-	// What came before the refusal has been seen by now.
+	// Packets from before the refusal have been seen by now.
 	if n := l.refusals() - before; n != 1 {
 		t.Errorf("a closed port refused %d times", n)
 	}

@@ -282,14 +282,14 @@ func TestCommandsDuringARecovery(t *testing.T) {
 	}
 }
 
-// failSoon declares a failure without waiting for what becomes of it.
+// failSoon declares a failure without waiting for its outcome.
 func failSoon(rt *harness.Runtime, c *harness.Container) <-chan harness.Result {
 	done := make(chan harness.Result, 1)
 	go func() { done <- rt.Try("fail", c.ID) }()
 	return done
 }
 
-// What exec runs doesn't survive a rollback, and exec works afterwards.
+// A process of exec doesn't survive a rollback, and exec works afterwards.
 func TestExecAcrossARollback(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
@@ -304,7 +304,7 @@ func TestExecAcrossARollback(t *testing.T) {
 	})
 	rt.Do("fail", c.ID)
 	if r := <-running; r.Code != 137 {
-		t.Errorf("what ran in it ended with %v", r)
+		t.Errorf("the process of exec ended with %v", r)
 	}
 	if r := rt.Try("exec", c.ID, "/bin/echo", "again"); r.Stdout != "again\n" {
 		t.Errorf("%v", r)

@@ -22,8 +22,7 @@ func lastAttempt(t *testing.T, c *harness.Container) harness.Attempt {
 	return attempts[len(attempts)-1]
 }
 
-// A sandbox is ready before the failure, is what the copy is made of, and is
-// replaced.
+// A sandbox is ready before the failure, becomes the copy, and is replaced.
 func TestWarmStandby(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
@@ -59,7 +58,7 @@ func TestHotStandby(t *testing.T) {
 		if s.Checkpoint == 0 {
 			t.Errorf("standby %+v", s)
 		}
-		generation = c.StandsBy("hot", s.Generation).Generation // it is renewed
+		generation = c.StandsBy("hot", s.Generation).Generation // of the renewed standby
 		rt.Do("fail", c.ID)
 		c.Says("told level", i+1)
 		if a := lastAttempt(t, c); a.Standby != "hot" {
@@ -99,7 +98,7 @@ func TestTheStandbyIsKilled(t *testing.T) {
 		t.Fatal("the standby has no processes")
 	}
 	for _, pid := range pids {
-		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH { // one takes the other with it
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && err != unix.ESRCH { // either process takes the other with it
 			t.Error(err)
 		}
 	}

@@ -62,12 +62,12 @@ func newest(c *harness.Container) uint64 {
 	return l[len(l)-1].Seq
 }
 
-// One flipped bit in any file of the newest checkpoint: the one before is
+// A flipped bit in any file of the newest checkpoint: the checkpoint before is
 // gone back to, and the record says why.
 func TestADamagedCheckpointIsPassedOver(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
-	// A hot standby would hold what is damaged afterwards.
+	// A hot standby would hold the checkpoint that is damaged afterwards.
 	b := behave(rt, "serve").Recover("grace", "100ms").Recover("retain", "20").Recover("standby", "warm")
 	store := onDisk(rt, b)
 	c := rt.Start(b)
@@ -89,9 +89,9 @@ func TestADamagedCheckpointIsPassedOver(t *testing.T) {
 	c.Exits(0)
 }
 
-// A copy's first checkpoint stores what has changed since the one that it was
-// restored from.
-func TestACopysFirstCheckpointCostsWhatChanged(t *testing.T) {
+// A copy's first checkpoint stores the pages that have changed since the checkpoint
+// that it was restored from.
+func TestACopysFirstCheckpointCostsItsChanges(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
 	c := rt.Start(behave(rt, "serve").Recover("grace", "0s"))
@@ -113,7 +113,7 @@ func TestACopysFirstCheckpointCostsWhatChanged(t *testing.T) {
 	c.Exits(0)
 }
 
-// One flipped bit in the memory of the newest checkpoint: it comes out when the
+// A flipped bit in the memory of the newest checkpoint: it comes out when the
 // copy is given that page, before it runs or after.
 func TestADamagedPageIsPassedOver(t *testing.T) {
 	t.Parallel()

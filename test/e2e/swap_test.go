@@ -84,7 +84,7 @@ func exchange(conn net.Conn) error {
 	return err
 }
 
-// Whoever connects while one sandbox takes the place of another is never
+// A peer that connects while one sandbox takes the place of another is never
 // refused or left waiting.
 func TestConnectDuringTheSwap(t *testing.T) {
 	t.Parallel()
@@ -129,8 +129,8 @@ func TestConnectDuringTheSwap(t *testing.T) {
 	}
 }
 
-// Nobody listens while the copy is made, but what arrives is kept for it: the
-// peer needn't ask twice.
+// Nobody listens while the copy is made, but packets that arrive are kept for it:
+// the peer needn't ask twice.
 func TestConnectWhileTheCopyIsMade(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
@@ -138,7 +138,7 @@ func TestConnectWhileTheCopyIsMade(t *testing.T) {
 	c := w.echo(rt, "cold")
 	rt.Do("checkpoint", "--into-store", c.ID)
 	l := w.listen()
-	rt.Do("fail", c.ID) // it has stopped
+	rt.Do("fail", c.ID) // the program has stopped
 	conn, err := w.dial(echoPort)
 	if err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestConnectWhileTheCopyIsMade(t *testing.T) {
 	}
 }
 
-// A checkpoint stops the program, and what arrives meanwhile waits: nobody's
+// A checkpoint stops the program, and packets that arrive meanwhile wait: nobody's
 // kernel has to send anything twice.
 func TestConnectDuringCheckpoints(t *testing.T) {
 	t.Parallel()
@@ -174,8 +174,8 @@ func TestConnectDuringCheckpoints(t *testing.T) {
 	}
 }
 
-// What a sandbox hadn't read when it died is there for its copy, whether its
-// sockets were made by gVisor, as the first one's, or by the supervisor.
+// Packets that a sandbox hadn't read when it died are there for its copy, whether
+// its sockets were made by gVisor, as the first one's, or by the supervisor.
 func TestConnectToADyingSandbox(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
@@ -240,7 +240,7 @@ func runningThreads(t *testing.T, pids []int) int {
 func signalAll(t *testing.T, pids []int, sig unix.Signal) {
 	t.Helper()
 	for _, pid := range pids {
-		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH { // one takes the other with it
+		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH { // either process takes the other with it
 			t.Fatal(err)
 		}
 	}

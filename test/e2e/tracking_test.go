@@ -6,9 +6,9 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// Where the host's kernel can't tell what was written, contents are compared:
-// a checkpoint still holds what changed alone, and all of it. That is to be
-// had on every kernel.
+// Where the host's kernel can't tell which pages were written, contents are
+// compared: a checkpoint still holds the changed pages alone, and all of them.
+// Every kernel can do so.
 func TestContentsAreCompared(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

@@ -78,7 +78,7 @@ func (tt *terminal) types(text string) {
 	}
 }
 
-// forget makes shows look at what comes from now on.
+// forget makes shows look at later output alone.
 func (tt *terminal) forget() {
 	tt.mu.Lock()
 	defer tt.mu.Unlock()

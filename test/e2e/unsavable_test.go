@@ -46,10 +46,10 @@ done`).Recover("interval", "200ms").Recover("max-overhead", "100%").Recover("gra
 		return r.Code == 1 && strings.Contains(r.Stderr, "held") && strings.Contains(r.Stderr, "code=unsavable"), r.String()
 	})
 	if r := rt.Try("checkpoints", "list", c.ID); !strings.Contains(r.Stderr, "held") {
-		t.Errorf("the list doesn't say what stands in the way: %v", r)
+		t.Errorf("the list doesn't name the obstacle: %v", r)
 	}
 	if s := rt.Do("state", c.ID); !strings.Contains(s, "checkpointError") {
-		t.Errorf("the state doesn't say what stands in the way: %s", s)
+		t.Errorf("the state doesn't name the obstacle: %s", s)
 	}
 	last := newest(c)
 	c.Says("tick", strings.Count(c.Output(), "tick")+5)

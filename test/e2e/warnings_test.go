@@ -11,8 +11,8 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// A bundle with what a sandbox can't have, or can't go back, runs, is rolled
-// back, and whoever creates it is told what that is.
+// A bundle with features that a sandbox can't have, or that can't go back, runs, is
+// rolled back, and its creator is told their names.
 func TestUnsavableFeaturesAreNamed(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)

@@ -13,15 +13,14 @@ import (
 )
 
 // onTerminal runs a command line of ctr, quoted for a shell, on a terminal and
-// returns what it printed.
+// returns its output.
 func (c *containerd) onTerminal(t *testing.T, args ...string) string {
 	t.Helper()
 	line := strings.Join(slices.Concat([]string{"ctr", "-a", c.socket}, args), " ")
 	return c.world.try(t, "", "script", "-qec", line, "/dev/null").Stdout
 }
 
-// testContainerdOptions are ctr's flags of run, and what a container shows of
-// them.
+// testContainerdOptions are ctr's flags of run, and their effects in a container.
 func testContainerdOptions(t *testing.T, c *containerd) {
 	for _, o := range []option{
 		{"read-only", []string{"--read-only", "--mount", "type=tmpfs,src=tmpfs,dst=/tmp"}, "touch /x 2>&1; touch /tmp/x && echo ok", "Read-only file system\nok"},

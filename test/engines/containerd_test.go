@@ -122,10 +122,10 @@ func (k *task) stops(t *testing.T) {
 	})
 }
 
-// exec runs a process in the task and returns what it printed. ctr gives up a
-// FIFO that it hasn't opened when the process is over, and on a busy machine
-// with that all that was printed: containerd's client cancels its copying
-// before it waits for it. So one that printed nothing runs again.
+// exec runs a process in the task and returns its output. ctr gives up a FIFO
+// that it hasn't opened when the process is over, and on a busy machine with that
+// all of the output: containerd's client cancels its copying before it waits for
+// it. So a process that printed nothing runs again.
 func (k *task) exec(t *testing.T, stdin string, args ...string) string {
 	t.Helper()
 	command := slices.Concat([]string{"ctr", "-a", k.c.socket, "task", "exec", "--exec-id", "e"}, args)
@@ -148,7 +148,7 @@ func (k *task) rollBack(t *testing.T, times int) {
 	k.says(t, "told 7", times)
 }
 
-// containerdVerbs are what ctr does with a task that runs.
+// containerdVerbs are ctr's commands for a task that runs.
 var containerdVerbs = []struct {
 	name string
 	do   func(t *testing.T, k *task)
@@ -260,7 +260,8 @@ func testExecKilled(t *testing.T, c *containerd) {
 	})
 }
 
-// TestContainerdConfiguration has containerd read what install wrote for it.
+// TestContainerdConfiguration has containerd read the configuration that install
+// wrote.
 func TestContainerdConfiguration(t *testing.T) {
 	t.Parallel()
 	harness.NeedProgram(t, "containerd")

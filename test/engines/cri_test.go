@@ -162,7 +162,7 @@ func (p *pod) server(t *testing.T, name string) *member {
 	return m
 }
 
-// printed is what the container has printed, with containerd's marks.
+// printed is the container's output so far, with containerd's marks.
 func (m *member) printed() string {
 	b, _ := os.ReadFile(m.log) // there is none before it prints
 	return string(b)
@@ -176,7 +176,7 @@ func (m *member) says(t *testing.T, text string, times int) {
 	})
 }
 
-// status is what containerd says of it, with the pid of the container.
+// status is containerd's status of the container, with its pid.
 func (m *member) status(t *testing.T) (s *runtimeapi.ContainerStatus, pid int) {
 	t.Helper()
 	r, err := m.p.c.client.ContainerStatus(m.p.c.ctx, &runtimeapi.ContainerStatusRequest{ContainerId: m.id, Verbose: true})
@@ -210,7 +210,7 @@ func (m *member) rollBack(t *testing.T) {
 	m.says(t, "told 7", told+1)
 }
 
-// uses exercises what a kubelet does with a container that runs.
+// uses exercises a kubelet's calls for a container that runs.
 func (m *member) uses(t *testing.T) {
 	t.Helper()
 	answers(t, m.p.c.world, "tcp4", net.JoinHostPort(m.p.ip, "7000"))
@@ -259,7 +259,7 @@ func TestKubernetes(t *testing.T) {
 		m := p.server(t, "first")
 		err := p.create(t, "second", "/bin/true").start()
 		if err == nil || !strings.Contains(err.Error(), "dev.runsc-recover.network=host") {
-			t.Errorf("want a refusal that says what to do, got %v", err)
+			t.Errorf("want a refusal that names the option, got %v", err)
 		}
 		m.uses(t)
 	})

@@ -43,8 +43,8 @@ func (w *world) hasEnded(t *testing.T, id string) {
 // the container ends.
 var restarted = []string{"--restart", "always", "--stop-signal", "TERM"}
 
-// testDeaths kills what stands between docker and a container that was rolled
-// back. The container ends with it, and may be started again.
+// testDeaths kills the processes between docker and a container that was rolled
+// back. The container ends with them, and may be started again.
 func testDeaths(t *testing.T, e *engine) {
 	for name, victim := range map[string]func(t *testing.T, pid int) int{
 		"supervisor": func(_ *testing.T, pid int) int { return pid },
@@ -88,8 +88,8 @@ func testDeaths(t *testing.T, e *engine) {
 }
 
 // TestDockerLiveRestore has docker's daemon end while containers run, which
-// docker is told to let run on. What happens to them meanwhile must reach the
-// daemon that comes after.
+// docker is told to let run on. Their events meanwhile must reach the daemon that
+// comes after.
 func TestDockerLiveRestore(t *testing.T) {
 	t.Parallel()
 	e := docker(t, map[string]any{"live-restore": true})
@@ -136,7 +136,7 @@ func testLiveRestore(t *testing.T, e *engine, sig unix.Signal) {
 }
 
 // testContainerdDeaths kills containerd's daemon, which its containers outlive,
-// and what stands between it and a container.
+// and the processes between it and a container.
 func testContainerdDeaths(t *testing.T, c *containerd) {
 	t.Run("daemon", func(t *testing.T) {
 		k, ending := c.server(t), c.server(t)

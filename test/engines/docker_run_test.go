@@ -9,7 +9,7 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// option is a flag of `run` and what a container must show of it.
+// option is a flag of `run` and its effect in a container.
 type option struct {
 	name    string
 	flags   []string
@@ -41,8 +41,8 @@ func testOptions(t *testing.T, e *engine) {
 	}
 }
 
-// testStatuses checks how containers end, and what is said of those that
-// can't begin.
+// testStatuses checks how containers end, and the errors of those that can't
+// begin.
 func testStatuses(t *testing.T, e *engine) {
 	for _, end := range []struct {
 		name    string

@@ -45,7 +45,7 @@ func (e *engine) try(t *testing.T, args ...string) harness.Result {
 	return e.world.try(t, "", slices.Concat(e.client, args)...)
 }
 
-// do runs a command that must work and returns what it printed.
+// do runs a command that must work and returns its output.
 func (e *engine) do(t *testing.T, args ...string) string {
 	t.Helper()
 	return e.doWith(t, "", args...)
@@ -143,7 +143,7 @@ func (c *container) says(t *testing.T, text string, times int) {
 	})
 }
 
-// inspected is what the engine says of the container.
+// inspected is the engine's description of the container.
 type inspected struct {
 	ID    string `json:"Id"`
 	State struct {

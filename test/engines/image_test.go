@@ -57,8 +57,8 @@ func copyProgram(t *testing.T, from, to string) {
 	harness.WriteProgram(t, to, b)
 }
 
-// archiveImage makes an archive as docker saves images, of what buildImage
-// made. Its program is one that does nothing, as that which holds a pod.
+// archiveImage makes an archive as docker saves images, of buildImage's image. Its
+// program does nothing, as that which holds a pod.
 func archiveImage(t *testing.T, w *world) string {
 	t.Helper()
 	layer, err := os.ReadFile(filepath.Join(w.dir, "image.tar"))

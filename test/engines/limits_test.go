@@ -60,8 +60,8 @@ func updateVerb(t *testing.T, c *container) {
 }
 
 // testEnforced lowers the memory limit of a container that was rolled back,
-// and has a process in it take more. The kernel kills what it finds largest:
-// that process, or the sandbox, which is rolled back.
+// and has a process in it take more. The kernel kills the largest process: that
+// one, or the sandbox, which is rolled back.
 func testEnforced(t *testing.T, e *engine) {
 	c := e.server(t)
 	c.rollBack(t)

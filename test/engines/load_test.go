@@ -55,7 +55,7 @@ func testNginx(t *testing.T, e *engine, network string, address func(inspected) 
 	must(t, wrk.Start())
 	c.failsUnderLoad(t)
 	c.answers(t, network, to, "GET / HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK")
-	must(t, wrk.Process.Signal(unix.SIGINT)) // it ends and says what it has seen
+	must(t, wrk.Process.Signal(unix.SIGINT)) // wrk ends and prints its counts
 	if err := wrk.Wait(); err != nil {
 		t.Fatalf("wrk: %v: %s", err, output.String())
 	}
@@ -66,7 +66,7 @@ func testNginx(t *testing.T, e *engine, network string, address func(inspected) 
 	}
 }
 
-// readWrk reads what wrk has counted.
+// readWrk reads wrk's counts.
 func readWrk(t *testing.T, said string) tally {
 	t.Helper()
 	var c tally

@@ -188,7 +188,7 @@ func echo(conn net.Conn, patience time.Duration) error {
 	return err
 }
 
-// want checks that text is in what was printed.
+// want checks that text is in the output got.
 func want(t *testing.T, got, text string) {
 	t.Helper()
 	if !strings.Contains(strings.ReplaceAll(got, "\r\n", "\n"), text) {

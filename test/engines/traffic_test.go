@@ -15,11 +15,11 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// patience is how long a connection may be silent. What is neither answered
-// nor reset by then was left hanging.
+// patience is how long a connection may be silent. A connection that is neither
+// answered nor reset by then was left hanging.
 const patience = 15 * time.Second
 
-// tally says what became of connections.
+// tally counts connections by their fate.
 type tally struct {
 	survived, reset, hanging, refused int
 	answers                           int

@@ -22,8 +22,8 @@ import (
 )
 
 // world is a network and a mount namespace for an engine, and a directory for
-// all that it keeps. What an engine adds to them, such as bridges, packet
-// filters and mounts, goes with them.
+// all that it keeps. An engine's additions to them, such as bridges, packet
+// filters and mounts, go with them.
 type world struct {
 	dir    string // below /tmp, and short: sockets lie in it
 	binary string // the runtime
@@ -31,15 +31,14 @@ type world struct {
 	init   *exec.Cmd
 }
 
-// newWorld makes a world that ends, and is checked for what is left in it,
-// with the test.
+// newWorld makes a world that ends, and is checked for leftovers, with the test.
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	harness.NeedRoot(t)
 	rt := harness.New(t)
 	w := &world{dir: rt.Dir, binary: rt.Binary, cgroup: filepath.Base(rt.Dir)}
-	// It lives until its standard input ends. What engines keep outside of the
-	// directories that they are given is kept in memory.
+	// The init process lives until its standard input ends. Files that engines
+	// keep outside of the directories that they are given are kept in memory.
 	w.init = exec.Command("/bin/sh", "-ec", `
 		ip link set lo up
 		for dir in /run /var/lib/cni; do
@@ -76,8 +75,8 @@ func startLasting(cmd *exec.Cmd) error {
 	return <-started
 }
 
-// end ends the world. What should have ended with the engine is killed, and
-// named as a failure of the test.
+// end ends the world. Processes that should have ended with the engine are killed,
+// and named as a failure of the test.
 func (w *world) end(t *testing.T, closeStdin func() error) {
 	t.Helper()
 	for _, p := range w.left(10 * time.Second) {

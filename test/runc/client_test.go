@@ -163,7 +163,7 @@ func (ct *container) reaches(status string) {
 	})
 }
 
-// exec runs a shell script in the container and returns what it printed.
+// exec runs a shell script in the container and returns its output.
 func (ct *container) exec(script string) (string, error) {
 	ct.t.Helper()
 	out := ct.newOutput(fmt.Sprintf("exec-%d", time.Now().UnixNano()))

@@ -12,8 +12,8 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// TestErrors checks what callers match on: the exit status, the text, which go
-// to standard error, and the last line of the log.
+// TestErrors checks the parts of an error that callers match on: the exit status,
+// the text, which go to standard error, and the last line of the log.
 func TestErrors(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)

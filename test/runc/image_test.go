@@ -55,7 +55,7 @@ func TestCheckpointAndRestore(t *testing.T) {
 	}
 }
 
-// What can't be done is refused, and the program runs on.
+// An impossible checkpoint is refused, and the program runs on.
 func TestCheckpointRefusals(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)

@@ -137,13 +137,13 @@ func TestDetachedExec(t *testing.T) {
 	ct.checkDetachedExec(t)
 	ct.rollBack()
 	ct.checkDetachedExec(t)
-	// What runs when the container is rolled back is lost, and says so.
+	// A process that runs when the container is rolled back is lost, and says so.
 	pid := ct.detach("sleep 100")
 	ct.rollBack()
 	if got := waitFor(t, pid); got != 137 {
 		t.Errorf("an exec that met a rollback ended with %d", got)
 	}
-	// What runs when the container ends goes with it.
+	// A process that runs when the container ends goes with it.
 	pid = ct.detach("sleep 100")
 	c.must(c.Runc.Kill(c.ctx, ct.id, int(syscall.SIGKILL), nil))
 	if got := waitFor(t, pid); got != 137 {

@@ -33,7 +33,7 @@ while True:
     time.sleep(0.05)
 `
 
-// manager is what a service manager listens on.
+// manager is a service manager's socket.
 type manager struct {
 	t    *testing.T
 	path string
@@ -51,7 +51,7 @@ func newManager(t *testing.T, rt *harness.Runtime) *manager {
 	return m
 }
 
-// hears is what it was told so far.
+// hears returns the messages so far.
 func (m *manager) hears() (all []string) {
 	m.t.Helper()
 	buf := make([]byte, 1024)

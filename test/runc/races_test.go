@@ -16,12 +16,12 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// Engines call two things at once. Whatever the order in which the two get
-// there, each does what it says or is refused with the words that are runc's
-// for the state that the other made, neither hangs, the container is usable
-// after it unless one of them ended it, and delete --force leaves nothing.
+// Engines call two commands at once. Whatever the order in which the two get
+// there, each works or is refused with runc's words for the state that the other
+// made, neither hangs, the container is usable after it unless one of them ended
+// it, and delete --force leaves nothing.
 
-// raceTime bounds a pair: what it waits for takes a second or two.
+// raceTime bounds a pair, which takes a second or two.
 const raceTime = 40 * time.Second
 
 // act is one call of a pair.
@@ -75,8 +75,8 @@ func resumed() act {
 	return act{name: "resume", may: []string{missing, notRunning, "container not paused"}, call: func(ct *container) error { return ct.Runc.Resume(ct.ctx, ct.id) }}
 }
 
-// execed runs a process. It may go down with its sandbox, and ends with what a
-// command of ours ends with when there is none to run it in.
+// execed runs a process. It may go down with its sandbox, and ends with the status
+// that a command of ours has when there is no sandbox to run it in.
 func execed() act {
 	return act{name: "exec", call: func(ct *container) error {
 		_, err := ct.exec("exit 3")
@@ -155,7 +155,7 @@ func streamed() act {
 }
 
 func createdAgain() act {
-	may := []string{"container with given ID already exists", "exit status 1"} // go-runc doesn't read what a create prints
+	may := []string{"container with given ID already exists", "exit status 1"} // go-runc doesn't read create's output
 	return act{name: "create", may: may, call: func(ct *container) error {
 		return ct.Runc.Create(ct.ctx, ct.id, ct.dir, &runc.CreateOpts{IO: ct.out})
 	}}
@@ -165,8 +165,7 @@ func createdAgain() act {
 type pair struct {
 	started bool
 	a, b    act
-	// check says what is wrong with how the two went together; nil checks
-	// nothing.
+	// check names a fault in how the two went together; nil checks nothing.
 	check func(ct *container, a, b error) error
 }
 
@@ -226,7 +225,7 @@ func TestTwoCallsAtOnce(t *testing.T) {
 			t.Parallel()
 			c := newClient(t, runc.JSON)
 			b := withMemory(c, c.Shell(serve), 512<<20)
-			// Which of the two gets there first is what is tried.
+			// The order in which the two get there is varied.
 			for _, lead := range []time.Duration{0, 10 * time.Millisecond, -10 * time.Millisecond} {
 				c.race(b, p, lead)
 			}

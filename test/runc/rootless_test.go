@@ -124,7 +124,7 @@ func (u *ordinaryUser) failing() string {
 	return b.Dir
 }
 
-// What needs privileges is refused, with the reason.
+// An option that needs privileges is refused, with the reason.
 func TestRootlessRefusals(t *testing.T) {
 	t.Parallel()
 	u := newOrdinaryUser(t, serve)

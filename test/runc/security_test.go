@@ -48,7 +48,7 @@ var confinements = []confined{
 	}, `mkdir /tmp/x || echo refused; grep ^Seccomp: /proc/self/status`, "mkdir: can't create directory '/tmp/x': Operation not permitted\nrefused\nSeccomp:\t2\n"},
 }
 
-// Each holds for the program and for what exec runs, before and after a
+// Each limit holds for the program and for exec's processes, before and after a
 // rollback.
 func TestConfinement(t *testing.T) {
 	t.Parallel()
@@ -75,8 +75,8 @@ func TestConfinement(t *testing.T) {
 	}
 }
 
-// Under the profile that engines use, which allows only what it names, the
-// recovery system call works, and so does what falls back on ENOSYS.
+// Under the profile that engines use, which allows only the calls that it names,
+// the recovery system call works, and so do programs that fall back on ENOSYS.
 func TestRecoveryUnderAStrictProfile(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)
@@ -100,7 +100,7 @@ func ordinaryCalls() []string {
 		sigaltstack tgkill tkill uname write writev`)
 }
 
-// What a profile asks for and gVisor doesn't have is refused.
+// An action that a profile asks for and gVisor doesn't have is refused.
 func TestUnknownSeccompActions(t *testing.T) {
 	t.Parallel()
 	rt := harness.New(t)
@@ -226,8 +226,8 @@ func TestReadOnlyMounts(t *testing.T) {
 	}
 }
 
-// Who looks for the container's files in the mount namespace of its pid finds
-// those that the host has of them, and nothing of the host's own.
+// The mount namespace of the container's pid shows the container's files, as far
+// as the host has them, and nothing of the host's own.
 func TestThePidsMountNamespace(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)

@@ -17,9 +17,9 @@ import (
 	"runsc-recover/test/harness"
 )
 
-// These are the places where plain runsc surprises the callers of runc.
+// The places where plain runsc surprises the callers of runc.
 
-// What is wrong with a bundle shows at create, by name, and leaves nothing.
+// A bundle's mistake shows at create, by name, and leaves nothing.
 func TestMistakesShowAtCreate(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)
@@ -45,7 +45,7 @@ func TestMistakesShowAtCreate(t *testing.T) {
 	}
 }
 
-// unquote takes back what the text log does to quotation marks.
+// unquote takes back the text log's escaping of quotation marks.
 func unquote(s string) string { return strings.ReplaceAll(s, `\"`, `"`) }
 
 // A start that fails ends the container, so that whoever waits sees the end,
@@ -185,7 +185,7 @@ func TestDeleteWithoutTheRootfs(t *testing.T) {
 	c.CheckLeaks()
 }
 
-// Whoever reads the state file at any moment finds all of it.
+// A reader of the state file finds all of it at any moment.
 func TestTheStateFileIsNeverTruncated(t *testing.T) {
 	t.Parallel()
 	c := newClient(t, runc.JSON)

@@ -14,8 +14,8 @@ import (
 
 const rounds = 200
 
-// 200 rollbacks in a row, every kind of state compared after each. What they
-// cost must not grow: nothing is left behind by a generation that is gone.
+// 200 rollbacks in a row, every kind of state compared after each. Their cost
+// must not grow: nothing is left behind by a generation that is gone.
 func TestRollbacksInARow(t *testing.T) {
 	rt := harness.New(t)
 	b := rt.Bundle([]string{"/bin/fidelity", "-n", strconv.Itoa(rounds)}, "fidelity")
@@ -60,7 +60,7 @@ func compareEpisodes(t *testing.T, episodes []harness.Episode) {
 	}
 }
 
-// usage is what a process holds.
+// usage counts the resources that a process holds.
 type usage struct {
 	files, children, kilobytes int
 }

@@ -1,5 +1,5 @@
 // Command echo is a server for the tests of container engines. It answers each
-// line on TCP port 7000 with the same line and prints what happens to it:
+// line on TCP port 7000 with the same line and prints its own events:
 //
 //	ready        it listens
 //	told N       it was rolled back for a failure with the code N

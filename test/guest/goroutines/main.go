@@ -1,7 +1,7 @@
 // Command goroutines holds the state of a Go program across a rollback: many
 // goroutines that wait for each other, timers, a parked system call, memory
-// under garbage collection. It prints what is wrong in the copy, and ends with
-// 0 when nothing is.
+// under garbage collection. It prints the faults that it finds in the copy, and
+// ends with 0 when it finds none.
 package main
 
 import (
