@@ -48,8 +48,8 @@ func clone(spec *specs.Spec) (*specs.Spec, error) {
 // of the container's pod: each container is in a sandbox of its own here.
 func forgetPod(spec *specs.Spec) {
 	for _, name := range []string{
-		"io.kubernetes.cri.container-type", "io.kubernetes.cri.sandbox-id", // containerd's
-		"io.kubernetes.cri-o.ContainerType", "io.kubernetes.cri-o.SandboxID", // CRI-O's
+		containerdType, "io.kubernetes.cri.sandbox-id",
+		crioType, "io.kubernetes.cri-o.SandboxID",
 	} {
 		delete(spec.Annotations, name)
 	}

@@ -57,21 +57,16 @@ func SettleNetwork(asked config.Network, shared, rootless bool) (config.Network,
 // HoldsPod reports whether the container does nothing but hold a pod's namespaces
 // for the others.
 func HoldsPod(spec *specs.Spec) bool {
-	for name, value := range podAnnotations() {
-		if spec.Annotations[name] == value {
-			return true
-		}
-	}
-	return slices.Equal(spec.Process.Args, podmanHolder())
+	const holder = "sandbox"
+	return spec.Annotations[containerdType] == holder || spec.Annotations[crioType] == holder ||
+		slices.Equal(spec.Process.Args, podmanHolder())
 }
 
-// podAnnotations mark, by engine, the container that holds a pod's namespaces.
-func podAnnotations() map[string]string {
-	return map[string]string{
-		"io.kubernetes.cri.container-type":  "sandbox",
-		"io.kubernetes.cri-o.ContainerType": "sandbox",
-	}
-}
+// The annotations by which engines tell a pod's containers apart.
+const (
+	containerdType = "io.kubernetes.cri.container-type"
+	crioType       = "io.kubernetes.cri-o.ContainerType"
+)
 
 // podmanHolder is the program of podman's, which has no annotation.
 func podmanHolder() []string { return []string{"/catatonit", "-P"} }

@@ -67,3 +67,10 @@ func TestPodHolder(t *testing.T) {
 	expect.Equal(t, "podman's", HoldsPod(of("", "/catatonit", "-P")), true)
 	expect.Equal(t, "podman's init", HoldsPod(of("", "/catatonit", "--", "web")), false)
 }
+
+func TestNetworkNamespaceIsReplaced(t *testing.T) {
+	in := &specs.Spec{Linux: &specs.Linux{Namespaces: []specs.LinuxNamespace{{Type: specs.NetworkNamespace}}}}
+	out := withNetworkNamespace(in, "/proc/42/ns/net")
+	expect.Equal(t, "path given to sandboxes", out.Linux.Namespaces[0].Path, "/proc/42/ns/net")
+	expect.Equal(t, "the original", in.Linux.Namespaces[0].Path, "")
+}

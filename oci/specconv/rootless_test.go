@@ -32,3 +32,14 @@ func TestCheckRootless(t *testing.T) {
 		}
 	}
 }
+
+func TestUserNamespaceIsLeftOut(t *testing.T) {
+	in := &specs.Spec{Linux: &specs.Linux{
+		UIDMappings: []specs.LinuxIDMapping{{HostID: 1000, Size: 1}},
+		Namespaces:  []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.UserNamespace}},
+	}}
+	out := withoutUserNamespace(in)
+	expect.Equal(t, "namespaces", len(out.Linux.Namespaces), 1)
+	expect.Equal(t, "mappings", len(out.Linux.UIDMappings), 0)
+	expect.Equal(t, "namespaces of the original", len(in.Linux.Namespaces), 2)
+}

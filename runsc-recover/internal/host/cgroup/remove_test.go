@@ -16,7 +16,7 @@ func TestRemoveTakesWholeTrees(t *testing.T) {
 	}
 	dirs := []string{filepath.Join(root, "a"), filepath.Join(root, "a"), filepath.Join(root, "never made")}
 	expect.Equal(t, "error", Remove("", dirs), nil)
-	expect.Equal(t, "again", Remove("", dirs), nil)
+	expect.Equal(t, "again, with a scope that is gone", Remove("rr-no-such-unit.scope", dirs), nil)
 	_, err := os.Stat(filepath.Join(root, "a"))
 	expect.Equal(t, "gone", os.IsNotExist(err), true)
 }
