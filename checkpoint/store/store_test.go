@@ -77,7 +77,7 @@ func openTest(t *testing.T, dir string, opts Options) *Disk {
 	return s
 }
 
-// damagePage changes a page, or what is stored of its frame.
+// damagePage changes the stored bytes of a page, or of its frame.
 func damagePage(t *testing.T, p *pagepool.Pool, index []pageindex.Run, page uint64, change func([]byte)) {
 	t.Helper()
 	pageindex.NewReader(index).Each(page, 1, func(r pageindex.Run) {
@@ -96,8 +96,7 @@ func damagePage(t *testing.T, p *pagepool.Pool, index []pageindex.Run, page uint
 	})
 }
 
-// room is the number of pages that segments take, by what their file system
-// says.
+// room is the number of pages that segments take, by their file system's account.
 func room(p *pagepool.Pool) int {
 	pages := 0
 	for _, s := range p.Segments() {

@@ -194,67 +194,97 @@ func TestCloseEndsCompaction(t *testing.T) {
 	expect.Equal(t, "error", err == nil || errors.Is(err, checkpoint.ErrClosed), true)
 }
 
-// TestPoolIsItsPages compares a pool with a map of its pages, through a random
-// life.
-func TestPoolIsItsPages(t *testing.T) {
+// life is a random life of a pool, with the indexes that are held and the
+// contents that they should have.
+type life struct {
+	pool   *Pool
+	reopen func() *Pool // nil for a pool that keeps nothing when it is closed
+	random *rand.Rand
+	held   []heldPages
+}
+
+type heldPages struct {
+	index   []pageindex.Run
+	numbers []uint64
+}
+
+func (l *life) step(t *testing.T) {
+	t.Helper()
+	switch {
+	case len(l.held) == 0 || l.random.IntN(3) > 0:
+		l.add(t)
+	case l.random.IntN(4) == 0:
+		if err := l.pool.Compact(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	case l.random.IntN(6) == 0 && l.reopen != nil:
+		l.pool.Close()
+		l.pool = l.reopen()
+		for _, h := range l.held {
+			l.pool.Hold(h.index)
+		}
+		if err := l.pool.Trim(); err != nil {
+			t.Fatal(err)
+		}
+	default:
+		i := l.random.IntN(len(l.held))
+		release(t, l.pool, l.held[i].index...)
+		l.held = slices.Delete(l.held, i, i+1)
+	}
+	if l.random.IntN(10) == 0 {
+		l.pool.CompactSoon()
+	}
+}
+
+// add adds pages and shares one of others.
+func (l *life) add(t *testing.T) {
+	t.Helper()
+	var h heldPages
+	for range 1 + l.random.IntN(30) {
+		h.numbers = append(h.numbers, l.random.Uint64())
+	}
+	h.index = []pageindex.Run{add(t, l.pool, h.numbers...)}
+	if len(l.held) > 0 {
+		from := l.held[l.random.IntN(len(l.held))]
+		shared := pageindex.Run{Page: from.index[0].Page, Pages: 1}
+		l.pool.Hold([]pageindex.Run{shared})
+		h.index, h.numbers = append(h.index, shared), append(h.numbers, from.numbers[0])
+	}
+	l.held = append(l.held, h)
+}
+
+// referenced is the number of different pages that are held.
+func (l *life) referenced() int {
+	addresses := make(map[uint64]bool)
+	for _, h := range l.held {
+		for _, r := range h.index {
+			for i := range r.Pages {
+				addresses[r.Page+i] = true
+			}
+		}
+	}
+	return len(addresses)
+}
+
+// A pool has the pages that are held, as they were added, whatever happens to
+// it.
+func TestRandomLife(t *testing.T) {
 	d := newTestDisk(t)
-	for name, p := range map[string]*Pool{"memory": NewMemory(), "disk": d.open(t)} {
+	for name, l := range map[string]*life{
+		"memory": {pool: NewMemory()},
+		"disk":   {pool: d.open(t), reopen: func() *Pool { return d.open(t) }},
+	} {
 		t.Run(name, func(t *testing.T) {
-			defer func() { p.Close() }()
-			random := rand.New(rand.NewPCG(5, 6))
-			type held struct {
-				index   []pageindex.Run
-				numbers []uint64
-			}
-			var all []held
+			defer func() { l.pool.Close() }()
+			l.random = rand.New(rand.NewPCG(5, 6))
 			for range 150 {
-				switch {
-				case len(all) == 0 || random.IntN(3) > 0:
-					var h held
-					for range 1 + random.IntN(30) {
-						h.numbers = append(h.numbers, random.Uint64())
-					}
-					h.index = []pageindex.Run{add(t, p, h.numbers...)}
-					if len(all) > 0 { // share a part of another
-						from := all[random.IntN(len(all))]
-						shared := pageindex.Run{Page: from.index[0].Page, Pages: 1}
-						p.Hold([]pageindex.Run{shared})
-						h.index, h.numbers = append(h.index, shared), append(h.numbers, from.numbers[0])
-					}
-					all = append(all, h)
-				case random.IntN(4) == 0:
-					if err := p.Compact(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-				case random.IntN(6) == 0 && name == "disk":
-					p.Close()
-					p = d.open(t)
-					for _, h := range all {
-						p.Hold(h.index)
-					}
-					if err := p.Trim(); err != nil {
-						t.Fatal(err)
-					}
-				default:
-					i := random.IntN(len(all))
-					release(t, p, all[i].index...)
-					all = slices.Delete(all, i, i+1)
-				}
-				if random.IntN(10) == 0 {
-					p.CompactSoon()
-				}
+				l.step(t)
 			}
-			referenced := make(map[uint64]bool)
-			for _, h := range all {
-				expectContents(t, p, h.index, h.numbers...)
-				for _, r := range h.index {
-					for i := range r.Pages {
-						referenced[r.Page+i] = true
-					}
-				}
+			for _, h := range l.held {
+				expectContents(t, l.pool, h.index, h.numbers...)
 			}
-			_, live := pages(p)
-			expect.Equal(t, "live pages", live, len(referenced))
+			_, live := pages(l.pool)
+			expect.Equal(t, "live pages", live, l.referenced())
 		})
 	}
 }
