@@ -110,7 +110,8 @@ func TestLoadBundleRefuses(t *testing.T) {
 	}
 }
 
-// FuzzParseSpec checks that what is accepted holds what others rely on.
+// FuzzParseSpec checks that a spec that is accepted holds the fields that others
+// rely on.
 func FuzzParseSpec(f *testing.F) {
 	b, err := json.Marshal(goodSpec())
 	if err != nil {

@@ -5,7 +5,7 @@
 // come before or after it.
 //
 // It must not know gVisor's code, the host beyond its name and the files that the
-// spec names, or who runs the container. It makes no file and changes no spec that
+// spec names, or the container's supervisor. It makes no file and changes no spec that
 // it is given.
 package specconv
 

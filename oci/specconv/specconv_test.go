@@ -13,7 +13,7 @@ import (
 	"runsc-recover/test/expect"
 )
 
-// The bundle's spec is what hooks of a deletion and a second conversion see.
+// The bundle's spec is for others too, such as a second conversion.
 func TestConvertLeavesTheBundleAlone(t *testing.T) {
 	rootfs := t.TempDir()
 	if err := os.Mkdir(filepath.Join(rootfs, "secret"), 0o700); err != nil {

@@ -120,7 +120,7 @@ func TestLockOfDeletedContainer(t *testing.T) {
 	}
 }
 
-// waitForFlockWaiter returns once somebody waits for the lock.
+// waitForFlockWaiter returns once there is a waiter for the lock.
 func waitForFlockWaiter(t *testing.T, d Dir) {
 	t.Helper()
 	for t.Context().Err() == nil {

@@ -30,6 +30,7 @@ func (s *supervisor) makeEngine(ctx context.Context) error {
 	return s.engine.Create(ctx)
 }
 
+// engineOptions is all that the engine is made of.
 func (s *supervisor) engineOptions() engine.Options {
 	o := engine.Options{
 		Identity: checkpoint.Manifest{
@@ -38,19 +39,10 @@ func (s *supervisor) engineOptions() engine.Options {
 			ContainerID:   s.opts.ID,
 			SpecDigest:    digestOf(s.spec.Container),
 		},
-		Config: s.opts.Config,
-		Store:  s.newStore(),
-		Boot:   s.boot,
-		Template: sandbox.BootOptions{
-			NetworkStack: s.opts.Network,
-			Rootless:     s.opts.Rootless,
-			LogDir:       s.gvisorLogs(),
-			Containers: []sandbox.ContainerOptions{{
-				Name:      s.opts.ID,
-				Spec:      s.spec.Sandbox,
-				PassFiles: s.files,
-			}},
-		},
+		Config:         s.opts.Config,
+		Store:          s.newStore(),
+		Boot:           s.boot,
+		Template:       s.bootOptions(),
 		GenerationID:   func(n int) string { return generationID(s.opts.Dir, n) },
 		GenerationRoot: s.opts.Dir.GenerationDir,
 		EpisodesFile:   s.opts.Dir.EpisodesFile(),
@@ -78,6 +70,16 @@ func (s *supervisor) engineOptions() engine.Options {
 	return o
 }
 
+// bootOptions is the part of a boot that is the same for every generation.
+func (s *supervisor) bootOptions() sandbox.BootOptions {
+	return sandbox.BootOptions{
+		NetworkStack: s.opts.Network,
+		Rootless:     s.opts.Rootless,
+		LogDir:       s.gvisorLogs(),
+		Containers:   []sandbox.ContainerOptions{{Name: s.opts.ID, Spec: s.spec.Sandbox, PassFiles: s.files}},
+	}
+}
+
 // gvisorLogs is the directory of gVisor's logs, empty where they aren't asked for.
 func (s *supervisor) gvisorLogs() string {
 	if !s.opts.Debug {
@@ -86,6 +88,7 @@ func (s *supervisor) gvisorLogs() string {
 	return string(s.opts.Dir)
 }
 
+// newStore returns the store that the configuration asks for.
 func (s *supervisor) newStore() checkpoint.Store {
 	opts := store.Options{GVisorVersion: s.gvisorVersion, Arch: runtime.GOARCH, ContainerID: s.opts.ID,
 		Limit: s.opts.Config.StoreLimit, Compare: s.opts.Config.Verify}

@@ -188,7 +188,7 @@ func TestLegacyLimits(t *testing.T) {
 	c.holds(t, "cpu", map[string]string{"cpu.shares": "2"}) // the kernel's least
 	c.holds(t, "pids", map[string]string{"pids.max": "500"})
 
-	// A limit that isn't changed isn't written: somebody else may have set it.
+	// A limit that isn't changed isn't written: an engine may have set it.
 	writeFile(t, c.manager.Path("memory"), "memory.limit_in_bytes", "7")
 	expect.Equal(t, "pids alone", c.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: 600}}), nil)
 	c.holds(t, "memory", map[string]string{"memory.limit_in_bytes": "7"})

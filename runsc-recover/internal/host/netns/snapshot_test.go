@@ -56,7 +56,7 @@ func TestSnapshotsOfOthersNamespaces(t *testing.T) {
 	expect.Equal(t, "no snapshot", PutBackSaved(none), nil)
 	gone := snapshotDir(t, `{"path":"`+filepath.Join(t.TempDir(), "gone")+`","inode":7}`)
 	expect.Equal(t, "namespace that is gone", PutBackSaved(gone), nil)
-	if os.Geteuid() == 0 { // who may not enter it can't compare
+	if os.Geteuid() == 0 { // others may not enter the namespace
 		other := snapshotDir(t, `{"path":"/proc/self/ns/net","inode":1,"links":[{"name":"nosuch0"}]}`)
 		expect.Equal(t, "another namespace", PutBackSaved(other), nil)
 	}

@@ -50,7 +50,7 @@ func TestEveryThreadDropsThem(t *testing.T) {
 	sets := 0
 	for line := range strings.Lines(string(out)) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		bounding := name == "CapBnd" && os.Geteuid() == 0 // who has no privileges can't change it
+		bounding := name == "CapBnd" && os.Geteuid() == 0 // others can't change the set
 		if name != "CapEff" && name != "CapPrm" && name != "CapInh" && !bounding {
 			continue
 		}
