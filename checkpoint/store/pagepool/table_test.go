@@ -34,7 +34,7 @@ func testSegment(t testing.TB, numbers ...uint64) []byte {
 }
 
 // parseSegment reads the table of a segment whose file has the contents b. The
-// caller closes the file.
+// caller closes the file, unless there is an error.
 func parseSegment(t testing.TB, b []byte) (*segment, []pageindex.Run, error) {
 	t.Helper()
 	f, err := memfile.New("segment")
@@ -46,6 +46,9 @@ func parseSegment(t testing.TB, b []byte) (*segment, []pageindex.Run, error) {
 	}
 	s := &segment{f: f, id: 1, frames: &frames{}}
 	addresses, err := readTable(s)
+	if err != nil {
+		f.Close()
+	}
 	return s, addresses, err
 }
 
@@ -78,8 +81,7 @@ func TestTableDamagedInAnyByte(t *testing.T) {
 	table := 3*8 + 4 + len(pageindex.AppendTo(nil, []pageindex.Run{{Page: 0, Pages: 3}})) + footerSize
 	check := func(name string, b []byte) {
 		t.Helper()
-		s, _, err := parseSegment(t, b)
-		s.f.Close()
+		_, _, err := parseSegment(t, b)
 		if !errors.Is(err, checkpoint.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -145,8 +147,7 @@ func TestHostileTable(t *testing.T) {
 		"more addresses":            seal(frames, hash, size, index(pageindex.Run{Page: 7, Pages: 2})),
 		"no index":                  seal(frames, hash, size, []byte("rubbish that is long enough")),
 	} {
-		s, _, err := parseSegment(t, b)
-		s.f.Close()
+		_, _, err := parseSegment(t, b)
 		if !errors.Is(err, checkpoint.ErrDamaged) {
 			t.Errorf("%s: %v", name, err)
 		}
@@ -183,10 +184,10 @@ func TestHostileAddresses(t *testing.T) {
 // fuzzSegment reads a segment's file that may hold anything, as a pool does.
 func fuzzSegment(t *testing.T, b []byte) {
 	s, addresses, err := parseSegment(t, b)
-	defer s.f.Close()
 	if err != nil {
 		return
 	}
+	defer s.f.Close()
 	if n := pageindex.Pages(addresses); n != uint64(len(s.sums)) || n > segmentPages {
 		t.Errorf("%d pages at %d addresses", len(s.sums), n)
 	}
