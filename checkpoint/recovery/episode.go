@@ -274,7 +274,7 @@ func (ep *Episode) dropEscalation(key uint64) {
 func (l *Escalation) candidates() []Candidate {
 	out := make([]Candidate, 0, len(l.Candidates))
 	for _, p := range l.Candidates {
-		out = append(out, Candidate{Seq: p.Seq, RunTime: p.RunTime, Asked: p.Asked, Unusable: p.Unusable})
+		out = append(out, Candidate(p))
 	}
 	return out
 }
