@@ -21,7 +21,7 @@ type Trigger string
 
 // The triggers.
 const (
-	TriggerInterval Trigger = "interval" // it was due by the container's spacing
+	TriggerInterval Trigger = "interval" // due by the container's spacing
 	TriggerProgram  Trigger = "program"  // RECOVER_CHECKPOINT
 	TriggerOperator Trigger = "operator" // checkpoint --into-store
 )

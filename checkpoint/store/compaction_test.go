@@ -14,7 +14,7 @@ import (
 )
 
 // TestDaysOfCheckpoints: whatever a program writes, files stay within their
-// bounds, and what is kept is right.
+// bounds, and the checkpoints kept are right.
 func TestDaysOfCheckpoints(t *testing.T) {
 	for name, s := range map[string]checkpoint.Store{"memory": NewMemory(testOptions), "disk": openTest(t, t.TempDir(), testOptions)} {
 		t.Run(name, func(t *testing.T) {
@@ -26,7 +26,7 @@ func TestDaysOfCheckpoints(t *testing.T) {
 			for seq := checkpoint.Seq(1); seq <= 400; seq++ {
 				d.publish(t, seq)
 				if seq > 4 {
-					// One in twenty stays a long time.
+					// Every twentieth checkpoint stays a long time.
 					if old := seq - 4; old%20 != 0 {
 						d.remove(t, old)
 					}
@@ -135,7 +135,7 @@ func waitFor(t *testing.T, what string, done func() bool) {
 	}
 }
 
-// TestCompactGivesAllBack: also of what holes can't.
+// TestCompactGivesAllBack: also room that holes can't give back.
 func TestCompactGivesAllBack(t *testing.T) {
 	s := openTest(t, t.TempDir(), testOptions)
 	for seq := checkpoint.Seq(1); seq <= 5; seq++ {
@@ -159,7 +159,7 @@ func TestCompactGivesAllBack(t *testing.T) {
 	}
 }
 
-// TestCompactionKeepsDamage: what is damaged is neither moved nor made to look
+// TestCompactionKeepsDamage: a damaged page is neither moved nor made to look
 // sound.
 func TestCompactionKeepsDamage(t *testing.T) {
 	s := openTest(t, t.TempDir(), testOptions)
@@ -173,7 +173,7 @@ func TestCompactionKeepsDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 {
-		_ = s.Compact(context.Background()) // it says that it can't, the first time
+		_ = s.Compact(context.Background()) // an error, the first time
 		if err := s.Verify(context.Background(), 2); !errors.Is(err, checkpoint.ErrDamaged) {
 			t.Errorf("a damaged checkpoint: %v", err)
 		}

@@ -33,7 +33,7 @@ type faultFS struct {
 	created map[uint64]bool // inodes of files not synced since they were made
 	entries map[uint64]bool // inodes of files whose directory wasn't synced since
 	renames [][2]string     // since the store's directory was synced
-	removed [][2]string     // files, since then: what they were called, and where they are
+	removed [][2]string     // files, since then: their former names and their present ones
 	trash   string
 }
 
@@ -125,7 +125,7 @@ func inode(file *os.File) uint64 {
 	return info.Sys().(*syscall.Stat_t).Ino
 }
 
-// losePower takes from dir what wasn't synced: contents, and, if the kernel
+// losePower takes from dir all that wasn't synced: contents, and, if the kernel
 // wrote files in another order than directories, names.
 func (f *faultFS) losePower(t *testing.T, dir string, loseNames bool) {
 	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
@@ -149,7 +149,7 @@ func (f *faultFS) losePower(t *testing.T, dir string, loseNames bool) {
 		t.Fatal(err)
 	}
 	for i := len(f.renames) - 1; loseNames && i >= 0; i-- {
-		// One that can't be undone was overtaken by a removal.
+		// A rename that can't be undone was overtaken by a removal.
 		os.Rename(f.renames[i][1], f.renames[i][0])
 	}
 	for _, r := range f.removed {
@@ -245,7 +245,7 @@ func expectSound(t *testing.T, s *Disk, st story) {
 	}
 }
 
-// expectPages checks what write wrote.
+// expectPages checks that write's pages are there.
 func expectPages(t *testing.T, s *Disk, seq checkpoint.Seq) {
 	t.Helper()
 	img, err := s.Open(context.Background(), seq)

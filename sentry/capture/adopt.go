@@ -19,7 +19,7 @@ type Memory struct {
 // the next capture. The program may be running: a page that isn't in memory as
 // it was loaded is suspected.
 //
-// It looks at the pages of the files in memory, which a Tracker watches from
+// Adopt looks at the pages of the files in memory, which a Tracker watches from
 // then on; of other files, all pages are suspected.
 func (c *Capturer) Adopt(seq uint64, l pageindex.Loaded, memory ...Memory) error {
 	c.forget()

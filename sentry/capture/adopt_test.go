@@ -9,8 +9,8 @@ import (
 	"runsc-recover/checkpoint/pageindex"
 )
 
-// restored returns a memory file that is filled with a checkpoint of one, and
-// what is said of that.
+// restored returns a memory file that is filled with a checkpoint of another, and
+// the list of its pages.
 func restored(t *testing.T, from *memoryFile) (*memoryFile, pageindex.Loaded) {
 	m := newMemoryFile(t)
 	id, err := identify(m.fd)
@@ -72,7 +72,7 @@ func (m *memoryFile) memory() Memory {
 	}}
 }
 
-// TestAdoptedIsNotTheParent: what was adopted is nothing to a checkpoint over
+// TestAdoptedIsNotTheParent: adopted pages mean nothing to a checkpoint over
 // another, and a file that isn't looked at is compared in full.
 func TestAdoptedIsNotTheParent(t *testing.T) {
 	random := rand.New(rand.NewPCG(17, 18))

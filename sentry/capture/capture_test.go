@@ -65,7 +65,7 @@ func (m *memoryFile) change(random *rand.Rand) {
 	}
 }
 
-// save does what gVisor does with the pages of a memory file.
+// save writes the pages of a memory file as gVisor does.
 func (m *memoryFile) save(t *testing.T, w stateio.AsyncWriter) {
 	src, err := w.RegisterSourceFD(int32(m.fd), uint64(len(m.mem)), nil)
 	if err != nil {
@@ -113,7 +113,7 @@ func (m *memoryFile) save(t *testing.T, w stateio.AsyncWriter) {
 	flush()
 }
 
-// contents is what gVisor's pages file would contain.
+// contents is the contents of gVisor's pages file.
 func (m *memoryFile) contents() (b []byte) {
 	for p, committed := range m.committed {
 		if committed {
@@ -195,7 +195,8 @@ func TestHistory(t *testing.T) {
 	}
 }
 
-// takeOne captures files and checks what a supervisor would make of it.
+// takeOne captures files and checks the checkpoint that a supervisor would make of
+// them.
 func takeOne(t *testing.T, c *Capturer, r Request, files []*memoryFile, parent taken) (taken, uint64) {
 	t.Helper()
 	if err := unix.Ftruncate(r.Full, 0); err != nil {

@@ -46,7 +46,7 @@ func beyond(rule, plain string) []string {
 	return slices.DeleteFunc(alternatives(rule), func(a string) bool { return slices.Contains(alternatives(plain), a) })
 }
 
-// rules lists what a sandbox may ask of the host, one system call a line.
+// rules lists a sandbox's permissions on the host, a system call a line.
 func rules(p platform.SeccompInfo) []string {
 	allowed, _ := filter.Rules(filter.Options{Platform: p, ControllerFD: 5})
 	lines := strings.Split(strings.TrimSpace(allowed.String()), "\n")

@@ -14,14 +14,14 @@ import (
 	"runsc-recover/checkpoint/pageset"
 )
 
-// hostPage is what is mapped at a page of a stub process.
+// hostPage is the mapping at a page of a stub process.
 type hostPage struct {
 	mf     memmap.File
 	offset uint64
 	at     hostarch.AccessType
 }
 
-// host is a stub process: what the platform below is asked for.
+// host is a stub process, and counts the calls to the platform below.
 type host struct {
 	platform.NoAddressSpaceIO
 	pages map[uint64]hostPage
@@ -76,8 +76,8 @@ func newTestSpace(t *testing.T) (*space, *host) {
 	return s, h
 }
 
-// expectConsistent checks the two promises: what the program can write is
-// noted, and regions say what is mapped.
+// expectConsistent checks the two promises: all pages that the program can write
+// are noted, and regions are as the mappings.
 func expectConsistent(t *testing.T, s *space, h *host, written map[*file]*pageset.Set) {
 	t.Helper()
 	for address, p := range h.pages {
@@ -101,7 +101,7 @@ func expectConsistent(t *testing.T, s *space, h *host, written map[*file]*pagese
 	}
 }
 
-// TestSpace does what a memory manager, a program and captures do, at random.
+// TestSpace makes the calls of a memory manager, a program and captures, at random.
 func TestSpace(t *testing.T) {
 	const pages = 3000 // addresses, and each file's
 	random := rand.New(rand.NewPCG(3, 4))
@@ -131,7 +131,7 @@ func TestSpace(t *testing.T) {
 			h.fails = random.IntN(20) == 0
 			err := s.MapFile(hostarch.Addr(address), mfs[random.IntN(2)], fr, at, false)
 			if h.fails {
-				// The memory manager unmaps what it couldn't map.
+				// The memory manager unmaps a range that it couldn't map.
 				h.fails = false
 				s.Unmap(hostarch.Addr(address), length)
 			} else if err != nil {
@@ -197,10 +197,10 @@ func TestSequentialWritesOpenMore(t *testing.T) {
 	}
 }
 
-// TestWhatIsWrittenAllTheTimeStaysOpen: a program that writes to the same pages
-// between captures faults in few of those, what it writes is reported in all,
-// and what it doesn't write any more is closed in the end.
-func TestWhatIsWrittenAllTheTimeStaysOpen(t *testing.T) {
+// TestPagesWrittenAllTheTimeStayOpen: a program that writes to the same pages
+// between captures faults in few of those, its writes are reported in all, and
+// pages that it doesn't write any more are closed in the end.
+func TestPagesWrittenAllTheTimeStayOpen(t *testing.T) {
 	s, h := newTestSpace(t)
 	mf := newTestFile(t)
 	const base, length, intervals = 0x100000, 32 << 20, 64
@@ -275,7 +275,7 @@ func TestScatteredWritesAreClosed(t *testing.T) {
 	}
 }
 
-// TestRepeatedMapMakesProgress: a memory manager that asks again for what is
+// TestRepeatedMapMakesProgress: a memory manager that asks again for a page that is
 // there gets it for writing, whatever the reason that it asks.
 func TestRepeatedMapMakesProgress(t *testing.T) {
 	s, h := newTestSpace(t)

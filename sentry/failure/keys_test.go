@@ -5,7 +5,8 @@ import (
 	"testing"
 )
 
-// What abi.md names is in a derived key, and nothing else is.
+// TestDerivedKeys: the fields that abi.md names are in a derived key, and no
+// others.
 func TestDerivedKeys(t *testing.T) {
 	long := strings.Repeat("m", keyMessage)
 	base := KeyOfReport(1, []byte("boom"), "prog")

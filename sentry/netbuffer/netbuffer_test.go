@@ -98,7 +98,7 @@ func datagram(text string) []byte {
 	return b
 }
 
-// heard returns what the socket has received since.
+// heard returns the packets that the socket has received since.
 func (h *host) heard() []string {
 	h.t.Helper()
 	var all []string
@@ -173,7 +173,7 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 	copied.hears("one", "two")
 
 	h.arrives("three")
-	b.Reopen() // it stays after all
+	b.Reopen() // the sandbox stays after all
 	h.arrives("four")
 	h.hears("three", "four")
 }

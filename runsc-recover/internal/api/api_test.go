@@ -19,8 +19,8 @@ import (
 	"runsc-recover/oci/errdefs"
 )
 
-// fake is a Service that notes what it was asked and answers with err, or with
-// fixed values.
+// fake is a Service that notes its requests and answers with err, or with fixed
+// values.
 type fake struct {
 	asked []any
 	err   error
@@ -90,7 +90,7 @@ func serve(t *testing.T, s Service) (*Client, string) {
 	return NewClient(path), path
 }
 
-// drop makes a method's answer part of what is compared.
+// drop makes a method's answer part of the comparison.
 func drop[T any](v T, err error) (any, error) { return v, err }
 
 func methods(ctx context.Context, c Operations) map[string]func() (any, error) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// executioner is a Service that says what it was asked to kill.
+// executioner is a Service that names the processes it was asked to kill.
 type executioner struct {
 	fake
 	killed chan ExecProcess

@@ -16,8 +16,8 @@ import (
 	"runsc-recover/runsc-recover/internal/container"
 )
 
-// TestCommands drives command lines against a container in each status: what
-// the supervisor is asked, the exit status and what is said.
+// TestCommands drives command lines against a container in each status: the
+// request to the supervisor, the exit status and the output.
 func TestCommands(t *testing.T) {
 	const running, created, paused, stopped = statedir.StatusRunning, statedir.StatusCreated, statedir.StatusPaused, statedir.StatusStopped
 	for _, c := range []struct {

@@ -16,7 +16,7 @@ import (
 	"runsc-recover/runsc-recover/internal/api"
 )
 
-// result is what a command line came to.
+// result is the outcome of a command line.
 type result struct {
 	status      int
 	out, errout string
@@ -35,8 +35,8 @@ func commandWith(t *testing.T, stdin string, args ...string) result {
 	return result{status, out.String(), errout.String()}
 }
 
-// service is a supervisor that notes what it is asked. Whatever isn't set here
-// succeeds and returns nothing.
+// service is a supervisor that notes its requests. Requests for which nothing is
+// set here succeed and return nothing.
 type service struct {
 	api.Service // nil: a method that no test expects
 	asked       []string

@@ -50,7 +50,7 @@ func TestGoldenHelp(t *testing.T) {
 	}
 }
 
-// TestEveryCommandIsDocumented asks for what a manual page holds.
+// TestEveryCommandIsDocumented asks for the parts of a manual page.
 func TestEveryCommandIsDocumented(t *testing.T) {
 	var check func(prefix string, all []*cli.Command)
 	check = func(prefix string, all []*cli.Command) {
@@ -121,8 +121,8 @@ func TestStreamEvents(t *testing.T) {
 	failure := errors.New("no cgroup")
 	for _, c := range []struct {
 		name  string
-		stats []error  // what asking for the figures ends with, in turn
-		kills []uint64 // what asking for the kills returns, in turn; the last one for good
+		stats []error  // answers to requests for the figures, in turn
+		kills []uint64 // answers to requests for the kills, in turn; the last one for good
 		want  []string
 		err   error
 	}{

@@ -95,7 +95,7 @@ func TestInstallAndUninstall(t *testing.T) {
 }
 
 // compare ignores spacing in JSON, which docker's file may change, and an
-// empty object, which means what no file does.
+// empty object, which means the same as no file.
 func compare(t *testing.T, got, want files) {
 	t.Helper()
 	for _, f := range []files{got, want} {

@@ -291,7 +291,7 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 
 // overtaken deals with a signal that reached a sandbox which failed at once: its
 // copy, which knows nothing of the signal, gets it too. A program that is started
-// afresh gets only those that ask it to end: another one may be what brought the
+// afresh gets only those that ask it to end: another signal may have brought the
 // former run down, and was that run's alone.
 func (l *Lifecycle) overtaken(d *delivery) {
 	fresh := l.afresh != nil || !l.recovering() && l.sandbox(l.current).holds == (restoredFrom{})

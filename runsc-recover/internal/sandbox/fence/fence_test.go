@@ -92,8 +92,8 @@ func TestZeroFence(t *testing.T) {
 	})
 }
 
-// tryFence opens a fenced socket, calls undo, and reports what the socket can do
-// then.
+// tryFence opens a fenced socket, calls undo, and reports whether the socket
+// receives and sends then.
 func tryFence(t *testing.T, f *Fence, undo func(*Fence, int) error) (receives, sends bool, err error) {
 	fenced, err := vethtest.Open(t, vethtest.Near, f.Add)
 	if err != nil {

@@ -161,7 +161,7 @@ func TestUnreadIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i, want := range []int{fits, 2, 0} { // one is lost where the first answer is full
+	for i, want := range []int{fits, 2, 0} { // the last packet is lost where the first answer is full
 		frames, err := wire.DecodeFrames(q.Unread()["eth0"])
 		if err != nil || len(frames) != want {
 			t.Errorf("answer %d: %d frames, want %d, %v", i, len(frames), want, err)
