@@ -244,6 +244,9 @@ func (e *Engine) release(a lifecycle.Release) {
 // so even when the container is over before the loop knows.
 func (e *Engine) signal(a lifecycle.Signal) {
 	p := e.requests[a.Request]
+	if p != nil {
+		p.signal = a.Signal
+	}
 	e.withHandle(a.Generation, func(h *handle) error {
 		if a.Foreground {
 			return h.container.SignalForeground(e.ctx, a.Signal)

@@ -18,7 +18,10 @@ import (
 type pending struct {
 	id     uint64
 	answer chan answer // holds one
-	// sent is set once the signal that was asked for has reached a sandbox.
+	// signal was handed to a sandbox, 0 for none. Owned by the loop, and readable
+	// once the container is over.
+	signal int
+	// sent is set once the signal has reached the sandbox.
 	sent atomic.Bool
 }
 
@@ -76,8 +79,8 @@ func (e *Engine) ask(ctx context.Context, event func(id uint64) lifecycle.Event)
 		return a, a.err
 	default:
 	}
-	if p.sent.Load() {
-		return answer{}, nil // the signal has ended the container
+	if p.sent.Load() || p.signal != 0 && e.exit.Status == 128+p.signal {
+		return answer{}, nil // the signal has ended the container, perhaps before its sandbox could say so
 	}
 	return answer{}, errdefs.ErrNotRunning
 }

@@ -476,6 +476,24 @@ func TestARequestThatTheEndOvertakesIsRefused(t *testing.T) {
 	})
 }
 
+// TestASignalThatEndsTheContainerWasDelivered: a program that dies of a signal may
+// take its sandbox down before that has answered.
+func TestASignalThatEndsTheContainerWasDelivered(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := started(t)
+		g := w.gen(1)
+		g.mute = make(chan struct{})
+		answer := make(chan error, 1)
+		go func() { answer <- w.engine.Signal(context.Background(), api.SignalRequest{Signal: sigTerm}) }()
+		synctest.Wait()
+		g.exit(sandbox.Exit{Status: 128 + sigTerm})
+		synctest.Wait()
+		close(g.mute)
+		expect.Equal(t, "answer", <-answer, nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 128+sigTerm)
+	})
+}
+
 // A signal given while the start is under way is the program's, once there is
 // one; KILL waits for nothing.
 func TestSignalsDuringAStart(t *testing.T) {
