@@ -6,8 +6,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Action is something that the engine does. The concrete types are those of
-// this file, passed by value. Reasons are for people, one line each.
+// Action is an order to the engine. The concrete types are those of this file,
+// passed by value. Reasons are for people, one line each.
 type Action interface{ action() }
 
 // BeginEpisode opens the record of an episode.

@@ -154,7 +154,7 @@ func released(m *machine, _ Released) {
 	m.do(SetTimer{After: max(0, m.deadline()-ep.Attempt.RunTime)})
 }
 
-// restoreFailed tries on at the same level: nobody was told anything.
+// restoreFailed tries on at the same level: no copy was told of it.
 func restoreFailed(m *machine, e RestoreFailed) {
 	ep := m.s.Episode
 	l := ep.escalation(ep.Latest.Key)

@@ -52,8 +52,8 @@ func Resume(manifests []checkpoint.Manifest, head checkpoint.Seq) State {
 	return s
 }
 
-// rewind makes the lineage the one that led to the checkpoint that the copy was
-// restored from: the escalation's candidates up to it. All else is orphaned.
+// rewind sets the lineage back to the checkpoint that the copy was restored from:
+// the escalation's candidates up to it. All other checkpoints are orphaned.
 func (s *State) rewind(a Attempt, l *Escalation) {
 	old := append(seqs(s.Lineage), s.Orphaned...)
 	s.Lineage = nil

@@ -153,8 +153,8 @@ type Attempt struct {
 // Episode is the open episode.
 type Episode struct {
 	Number int `json:"number"`
-	// First and Latest are the failure that began the episode and the one that
-	// the attempt under way is to avoid.
+	// First is the failure that began the episode, and Latest the failure that the
+	// attempt under way is to avoid.
 	First  Failure `json:"first"`
 	Latest Failure `json:"latest"`
 	// Gone is set when the sandbox that failed last no longer exists, so that

@@ -6,8 +6,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Action is something that the engine does. The concrete types are those of this
-// file, passed by value.
+// Action is an order to the engine. The concrete types are those of this file,
+// passed by value.
 type Action interface{ action() }
 
 // Purpose says for which end checkpoints are removed or the store is compacted,
@@ -96,7 +96,7 @@ type DropStandby struct{ Reason string }
 // answered by MemorySeen.
 type Watch struct{ After time.Duration }
 
-// Warn tells the operator of something that lasts.
+// Warn tells the operator of a shortage that lasts.
 type Warn struct{ Text string }
 
 func (SetTimer) action()       {}

@@ -6,8 +6,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Event is something that happened. The concrete types are those of this file,
-// passed by value.
+// Event is a fact that the machine is told. The concrete types are those of this
+// file, passed by value.
 type Event interface{ kind() eventKind }
 
 type eventKind int

@@ -115,7 +115,7 @@ func (m *machine) giveBack(need uint64) []checkpoint.Seq {
 	}
 	needed := make(map[checkpoint.Seq]bool)
 	if m.in.Recovering {
-		needed[m.in.Needed] = true // older ones can't be afforded
+		needed[m.in.Needed] = true // older checkpoints can't be afforded
 	}
 	gone := GiveBack(need, m.s.Kept, needed)
 	for _, seq := range gone {

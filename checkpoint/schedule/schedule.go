@@ -68,8 +68,8 @@ func (p Phase) String() string {
 	return names[p]
 }
 
-// Waiter is somebody who waits for a checkpoint: a thread of the program by its
-// TID, or a command by its request's number.
+// Waiter waits for a checkpoint: a thread of the program by its TID, or a command
+// by its request's number.
 type Waiter uint64
 
 // Attempt is the checkpoint that is being taken.
@@ -146,7 +146,7 @@ type Input struct {
 }
 
 // Load returns the state of a container whose store holds kept, by ascending
-// number, and bad ones beside.
+// number, and bad checkpoints beside them.
 func Load(kept []checkpoint.Manifest, bad []checkpoint.Seq) State {
 	s := State{Kept: kept}
 	for _, m := range kept {

@@ -6,8 +6,8 @@ import (
 	"runsc-recover/checkpoint"
 )
 
-// Action is something that the engine does. The concrete types are those below,
-// passed by value.
+// Action is an order to the engine. The concrete types are those below, passed by
+// value.
 type Action interface{ action() }
 
 type (

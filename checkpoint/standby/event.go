@@ -7,8 +7,8 @@ import (
 	"runsc-recover/checkpoint/schedule"
 )
 
-// Event is something that happened. The concrete types are those below, passed
-// by value.
+// Event is a fact that the machine is told. The concrete types are those below,
+// passed by value.
 type Event interface{ kind() eventKind }
 
 type eventKind int
@@ -30,7 +30,7 @@ const (
 )
 
 type (
-	// Reconcile: something has changed on which the standby depends.
+	// Reconcile: facts of Input have changed.
 	Reconcile struct{}
 	// Weighed answers Weigh: the container's memory use, and the memory, in
 	// bytes, that the standby kept takes, 0 for unknown.

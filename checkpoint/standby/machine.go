@@ -8,7 +8,7 @@
 //	  └──── claimed, or given up ────────┘    └──────ready───────┘
 //
 // A standby that is being prepared is booting, then, if it is to be hot, loading
-// a checkpoint; a hot one is ready before all of its memory is there.
+// a checkpoint; a hot standby is ready before all of its memory is there.
 //
 // Decisions are pure functions of their arguments, the time included, and return
 // their reasons. The package must not do I/O, start goroutines or read a clock.

@@ -139,7 +139,7 @@ func (m *machine) decide(choice Choice) {
 	}
 }
 
-// renew replaces the standby by a hot one of the newest checkpoint, as soon as
+// renew replaces the standby by a hot standby of the newest checkpoint, as soon as
 // that is paid for.
 func (m *machine) renew(choice Choice) {
 	every, refused := m.refreshEvery()
@@ -286,7 +286,7 @@ func (m *machine) fail(err error) {
 	}
 }
 
-// notHot lets there be a lesser standby than a hot one.
+// notHot lets there be a lesser standby, after a failure to make a hot one.
 func (m *machine) notHot(err error) {
 	m.s.NotHot = reasonOf(err)
 	m.do(Warn{Text: "standby not hot", Err: err})

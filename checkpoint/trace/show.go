@@ -28,9 +28,9 @@ func Show(w io.Writer, turns []Turn) error {
 	return nil
 }
 
-// Line is an event or an action on one line: its type, and the fields that say
-// something, in the order of their names. A dot parts the fields of a field;
-// fields named *_ns are durations, and moments are told from began.
+// Line is an event or an action on one line: its type, and the fields that aren't
+// zero, in the order of their names. A dot parts the fields of a field; fields
+// named *_ns are durations, and moments are told from began.
 func Line(object json.RawMessage, began time.Time) string {
 	var fields map[string]any
 	d := json.NewDecoder(bytes.NewReader(object))

@@ -21,7 +21,7 @@ const (
 	Hung        Kind = 4 // no heartbeat in time
 	OutOfMemory Kind = 5
 	Probed      Kind = 6 // a probe from outside failed
-	Operator    Kind = 7 // somebody asked for it
+	Operator    Kind = 7 // caused on request
 )
 
 // Failure is a program's report. It is all that reaches the copy, whose memory

@@ -1,4 +1,4 @@
-// Package expect compares a value with the one that a test expects.
+// Package expect compares values with a test's expectations.
 //
 // It must not know any package of the program: tests of all of them use expect.
 package expect

@@ -6,8 +6,8 @@
 //
 //	testrun [-fuzztime D] [STAGE...]
 //
-// The stage fuzz runs only when it is the one that is named. testrun exits with 1
-// when anything failed.
+// The stage fuzz runs only when it alone is named. testrun exits with 1 when
+// anything failed.
 //
 // It must not know the tests: the table of stages has directories and flags. It
 // has no locks and starts no goroutines, but go test as a process.

@@ -176,7 +176,7 @@ func (e *Engine) closeImage() {
 	}()
 }
 
-// restore loads a checkpoint in a sandbox: the one that was opened ahead for a
+// restore loads a checkpoint in a sandbox: the image that was opened ahead for a
 // recovery, or another for a standby.
 func (e *Engine) restore(a lifecycle.Restore) {
 	opened := e.opened

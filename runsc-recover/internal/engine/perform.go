@@ -141,7 +141,7 @@ func (e *Engine) current(ev lifecycle.TimerFired, serial uint64) bool {
 	return true
 }
 
-// failureOf completes an error state that nobody reported with its time.
+// failureOf completes the error state of a failure without a report with its time.
 func (e *Engine) failureOf(f failure.State, at time.Time) failure.State {
 	if f.Time.IsZero() {
 		f.Time = e.clock.wall(at)

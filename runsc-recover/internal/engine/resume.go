@@ -42,7 +42,7 @@ func (e *Engine) resume(o *lifecycle.Opened) error {
 	return nil
 }
 
-// resumePoint is the checkpoint that a container goes on from: the one asked
+// resumePoint is the checkpoint that a container goes on from: the number asked
 // for, or the newest, unless a recovery has gone back to another since. The
 // manifests are by ascending number.
 func resumePoint(asked checkpoint.Seq, manifests []checkpoint.Manifest, episodes []api.Episode) (checkpoint.Seq, error) {

@@ -10,8 +10,8 @@ import (
 	"runsc-recover/sentry/failure"
 )
 
-// Action is something that the engine does. The concrete types are those of this
-// file, passed by value. Generation says with which sandbox.
+// Action is an order to the engine. The concrete types are those of this file,
+// passed by value. Generation says which sandbox is meant.
 type Action interface{ action() }
 
 // Timer names a timer. Setting one takes the place of the same timer of the same

@@ -7,7 +7,7 @@ import (
 	"runsc-recover/checkpoint/standby"
 )
 
-// handle hands an event to whoever answers it.
+// handle hands an event to its handler.
 func (l *Lifecycle) handle(e Event) {
 	switch e := e.(type) {
 	case Opened:

@@ -13,9 +13,9 @@ import (
 // whatever becomes of the host's wall clock, but for those in manifests and error
 // states.
 
-// Event is something that happened. The concrete types are those of this file,
-// passed by value. Request numbers a command's request; Generation says which
-// sandbox is meant; Err is nil when an action worked.
+// Event is a fact that the loop is told. The concrete types are those of this
+// file, passed by value. Request numbers a command's request; Generation says
+// which sandbox is meant; Err is nil when an action worked.
 type Event interface{ event() }
 
 // Opened is the first event: the container's store was read.

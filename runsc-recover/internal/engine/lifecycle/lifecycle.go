@@ -44,8 +44,8 @@ const (
 	// tried again, should nothing have changed before.
 	retryDelay = 50 * time.Millisecond
 	// settleTime is how long a copy that was just released has the processors
-	// for itself: somebody waits for its handler. Tearing a sandbox down and
-	// booting another take tens of milliseconds of them.
+	// for itself: its handler is waited for. Tearing a sandbox down and booting
+	// another take tens of milliseconds of them.
 	settleTime = 50 * time.Millisecond
 	// minTick keeps a timer whose run time stands still, in a paused container,
 	// from coming at once.

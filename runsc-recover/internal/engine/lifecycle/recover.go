@@ -244,7 +244,7 @@ func (l *Lifecycle) release(a recovery.Release) {
 	l.do(r)
 }
 
-// released makes the copy the container's running sandbox. The one that failed is
+// released makes the copy the container's running sandbox. The failed sandbox is
 // destroyed only now: until here the failure could still be refused.
 func (l *Lifecycle) released(e Released) {
 	l.farewell = nil

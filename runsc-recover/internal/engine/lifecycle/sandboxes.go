@@ -229,7 +229,7 @@ func (l *Lifecycle) exited(e Exited) {
 	}
 }
 
-// oomKillsRead says whether the kernel has killed something in the cgroup since
+// oomKillsRead says whether the kernel has killed a process in the cgroup since
 // the last death.
 func (l *Lifecycle) oomKillsRead(e OOMKillsRead) {
 	grown := e.Kills > l.oomKills
@@ -245,8 +245,8 @@ func (l *Lifecycle) sandboxDied(outOfMemory bool) {
 	l.recover(recovery.SandboxDied{OutOfMemory: outOfMemory, RunTime: l.clock.read(l.now), Now: l.now, Held: l.standby.Holds()})
 }
 
-// noteDeath prepares the record of a failure that nobody reported, unless it is
-// the death of a sandbox that had already failed.
+// noteDeath prepares the record of a failure without a report, unless it is the
+// death of a sandbox that had already failed.
 func (l *Lifecycle) noteDeath() {
 	if l.recovering() {
 		return
