@@ -121,7 +121,7 @@ func TestDecodeHostile(t *testing.T) {
 		}
 		return b
 	}
-	for what, body := range map[string][]byte{
+	for name, body := range map[string][]byte{
 		"no count":            {},
 		"more runs than fit":  v(1<<40, 2, 0),
 		"no pages":            v(1, 0, 0),
@@ -135,7 +135,7 @@ func TestDecodeHostile(t *testing.T) {
 		"fewer runs than say": v(2, 2, 0),
 	} {
 		if _, err := Decode(sealed(body)); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

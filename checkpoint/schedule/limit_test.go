@@ -19,7 +19,7 @@ func TestShrink(t *testing.T) {
 		}
 		return m
 	}
-	for what, c := range map[string]struct {
+	for name, c := range map[string]struct {
 		s       Store
 		drop    checkpoint.Seq
 		compact bool
@@ -41,10 +41,10 @@ func TestShrink(t *testing.T) {
 	} {
 		got := Shrink(c.s)
 		if got.Drop != c.drop || got.Compact != c.compact {
-			t.Errorf("%s: %+v", what, got)
+			t.Errorf("%s: %+v", name, got)
 		}
 		if acts := got.Drop != 0 || got.Compact; acts != (len(got.Reasons) > 0) {
-			t.Errorf("%s: reasons %q", what, got.Reasons)
+			t.Errorf("%s: reasons %q", name, got.Reasons)
 		}
 	}
 }

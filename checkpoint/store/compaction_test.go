@@ -126,11 +126,11 @@ func (d *days) expectBounded(t *testing.T) {
 }
 
 // waitFor waits until a condition holds.
-func waitFor(t *testing.T, what string, done func() bool) {
+func waitFor(t *testing.T, condition string, done func() bool) {
 	t.Helper()
 	for end := time.Now().Add(time.Minute); !done(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
-			t.Fatalf("still waiting for %s", what)
+			t.Fatalf("still waiting for %s", condition)
 		}
 	}
 }

@@ -263,7 +263,7 @@ func expectPages(t *testing.T, s *Disk, seq checkpoint.Seq) {
 		want = append(want, bytes.Repeat([]byte{byte(seq - 1)}, pageindex.PageSize)...)
 	}
 	if !bytes.Equal(got, want) {
-		t.Errorf("the pages of checkpoint %d aren't what was written", seq)
+		t.Errorf("the pages of checkpoint %d aren't as written", seq)
 	}
 }
 

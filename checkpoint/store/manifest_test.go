@@ -83,7 +83,7 @@ func TestManifestHostile(t *testing.T) {
 		}
 		return sealed(strings.Replace(string(good), old, with, 1))
 	}
-	for what, data := range map[string][]byte{
+	for name, data := range map[string][]byte{
 		"empty":             nil,
 		"null":              []byte("null\n"),
 		"no manifest":       sealed("null"),
@@ -102,7 +102,7 @@ func TestManifestHostile(t *testing.T) {
 		"space in between":  replace(`"seq":3`, `"seq": 3`),
 	} {
 		if _, err := decodeManifest(data); !errors.Is(err, checkpoint.ErrDamaged) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -34,10 +34,10 @@ func TestAMemoryLimitHoldsCheckpointsToo(t *testing.T) {
 			if s.Status == "running" {
 				n = len(c.Checkpoints())
 			}
-			what := fmt.Sprintf("%s, limit %d MiB: %s, %d checkpoints, %s", durability, limit>>20, s.Status, n, strings.TrimSpace(refused))
-			t.Log(what)
+			facts := fmt.Sprintf("%s, limit %d MiB: %s, %d checkpoints, %s", durability, limit>>20, s.Status, n, strings.TrimSpace(refused))
+			t.Log(facts)
 			if s.Status != "running" || len(c.Episodes()) > 0 || refused != "" && !strings.Contains(refused, "memory limit") {
-				t.Errorf("%s; %+v", what, c.Episodes())
+				t.Errorf("%s; %+v", facts, c.Episodes())
 			}
 			c.Delete("--force")
 		}

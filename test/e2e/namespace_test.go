@@ -27,10 +27,10 @@ func (w *wire) inNamespace(b *harness.Bundle) *harness.Bundle {
 func (w *wire) configuration() string {
 	w.t.Helper()
 	var all strings.Builder
-	for _, what := range [][]string{{"-4", "addr"}, {"-6", "addr", "show", "scope", "global"}, {"-4", "route"}, {"-6", "route"}} {
-		out, err := exec.Command("ip", append([]string{"-n", w.inside, "-br"}, what...)...).CombinedOutput()
+	for _, args := range [][]string{{"-4", "addr"}, {"-6", "addr", "show", "scope", "global"}, {"-4", "route"}, {"-6", "route"}} {
+		out, err := exec.Command("ip", append([]string{"-n", w.inside, "-br"}, args...)...).CombinedOutput()
 		if err != nil {
-			w.t.Fatalf("ip %v: %v: %s", what, err, out)
+			w.t.Fatalf("ip %v: %v: %s", args, err, out)
 		}
 		all.Write(out)
 	}

@@ -44,13 +44,13 @@ func TestCommentsBeginWithNouns(t *testing.T) {
 }
 
 // count is the number of words of comments, and of the unwanted one among them.
-type count struct{ what, words int }
+type count struct{ unwanted, words int }
 
 func (c *count) add(text string) {
 	for _, w := range wordOf.FindAllString(text, -1) {
 		c.words++
 		if strings.EqualFold(w, "what") {
-			c.what++
+			c.unwanted++
 		}
 	}
 }
@@ -67,7 +67,7 @@ func TestCommentsUseNouns(t *testing.T) {
 		}
 	}
 	for name, c := range counts {
-		if share := 1000 * float64(c.what) / float64(c.words); c.words > minWords && share >= maxWhat && pending[name] == "" {
+		if share := 1000 * float64(c.unwanted) / float64(c.words); c.words > minWords && share >= maxWhat && pending[name] == "" {
 			t.Errorf("%s: %.1f of a thousand words of comments are \"what\", which must be under %d: use nouns", name, share, maxWhat)
 		}
 	}

@@ -46,7 +46,7 @@ func TestFramesRoundTrip(t *testing.T) {
 		}
 		got := make([]byte, len(frame))
 		if err := c.Unpack(got, packed); err != nil || !bytes.Equal(got, frame) {
-			t.Errorf("a frame of %d bytes, packed into %d, isn't what it was: %v", len(frame), len(packed), err)
+			t.Errorf("a frame of %d bytes, packed into %d, isn't the same after it: %v", len(frame), len(packed), err)
 		}
 	}
 }
@@ -59,7 +59,7 @@ func TestHostileFrames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for what, stored := range map[string][]byte{
+	for name, stored := range map[string][]byte{
 		"nothing":       nil,
 		"rubbish":       []byte("rubbish"),
 		"a bomb":        big.EncodeAll(make([]byte, 256<<20), nil),
@@ -70,7 +70,7 @@ func TestHostileFrames(t *testing.T) {
 	} {
 		frame := make([]byte, Size)
 		if err := c.Unpack(frame, stored); !errors.Is(err, checkpoint.ErrDamaged) {
-			t.Errorf("%s: %v", what, err)
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

@@ -19,7 +19,7 @@ func TestChoose(t *testing.T) {
 		}
 		return all
 	}
-	for what, c := range map[string]struct {
+	for name, c := range map[string]struct {
 		all      []segmentUse
 		thorough bool
 		want     []int
@@ -39,7 +39,7 @@ func TestChoose(t *testing.T) {
 		"none dead, thorough":    {all: many(70, use(mib, 1, 256)), thorough: true},
 	} {
 		if got := choose(c.all, c.thorough); !slices.Equal(got, c.want) {
-			t.Errorf("%s: %v, want %v", what, got, c.want)
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestResumePoint(t *testing.T) {
 		return []api.Episode{{Attempts: []api.Attempt{{CheckpointSeq: 3, FailedAt: at(10)}}},
 			{Attempts: []api.Attempt{{CheckpointSeq: back, FailedAt: at(s)}}}, {}}
 	}
-	for what, c := range map[string]struct {
+	for name, c := range map[string]struct {
 		asked     checkpoint.Seq
 		manifests []checkpoint.Manifest
 		episodes  []api.Episode
@@ -37,7 +37,7 @@ func TestResumePoint(t *testing.T) {
 	} {
 		got, err := resumePoint(c.asked, c.manifests, c.episodes)
 		if got != c.want || c.code != "" && errdefs.CodeOf(err) != c.code || c.code == "" && err != nil {
-			t.Errorf("%s: %d, %v", what, got, err)
+			t.Errorf("%s: %d, %v", name, got, err)
 		}
 	}
 }

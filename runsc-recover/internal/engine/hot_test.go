@@ -73,7 +73,7 @@ func TestHotStandbyFollowsTheNewest(t *testing.T) {
 		}
 		w.gen(1).fail(boom())
 		synctest.Wait()
-		expect.Equal(t, "what the first attempt uses", w.gen(st.Generation).restored, st.Checkpoint)
+		expect.Equal(t, "checkpoint of the first attempt", w.gen(st.Generation).restored, st.Checkpoint)
 		expect.Equal(t, "recorded", w.lastAttempt(), "hot")
 
 		w.run(300 * time.Millisecond)

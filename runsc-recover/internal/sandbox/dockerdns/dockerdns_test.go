@@ -160,7 +160,7 @@ func TestUnansweredQueriesEnd(t *testing.T) {
 func TestHideTruncation(t *testing.T) {
 	name := dnsmessage.MustNewName("many.example.")
 	for _, c := range []struct {
-		what    string
+		name    string
 		asked   dnsmessage.Type
 		answers int
 		want    bool // truncated
@@ -190,7 +190,7 @@ func TestHideTruncation(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got.Truncated != c.want || !got.RecursionDesired || len(got.Answers) != c.answers {
-			t.Errorf("%s: %v with %d answers", c.what, got.Header, len(got.Answers))
+			t.Errorf("%s: %v with %d answers", c.name, got.Header, len(got.Answers))
 		}
 	}
 	for _, answer := range []string{"", "\x00\x07\x82", "\x00\x07\x82\x00\x00\x01\x00\x01\x00\x00\x00\x00", "\x00\x07\x82\x00\x00\x01\x00\x01\x00\x00\x00\x00\xc0\x0c\x00\x01\x00\x01"} {
