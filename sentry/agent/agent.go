@@ -1,35 +1,39 @@
-// Package agent is the part of runsc-recover that lives in the sandbox: it
-// serves the recovery system call, notices failures and stops everything at
-// them, takes checkpoints, and delivers the failure interrupt to a copy.
+// Package agent is the part of runsc-recover that lives in the sandbox. It puts
+// the other packages of sentry into gVisor's registries, serves the recovery
+// system call and the supervisor's requests, stops the sandbox at a failure,
+// and delivers the failure interrupt to a copy. It owns the attachments and the
+// parked system calls of the program, and the agent's state in a checkpoint.
+// README.md says how it gets into gVisor.
 //
 // It must not know paths, retention or when to recover: it reports to the
-// supervisor and does what that says.
-//
-// # How it gets in
-//
-// Register adds the system call to gVisor's tables, a platform (package platform)
-// that holds the program, a seccheck sink through which the supervisor's
-// socket arrives before the seccomp filters are installed, and an event
-// emitter that sees fatal signals. It is called first thing in the processes
-// that create and that are a sandbox.
+// supervisor and carries out requests.
 //
 // # Stopping
 //
 // A failing task calls TaskSet.BeginExternalStop itself, so that no task
-// returns to the program, closes a file or begins an exit after that; the
-// agent's goroutine then waits for all of them and reports. The task's system
-// call is parked: it ends with ERESTARTNOINTR, and when the failure is
+// returns to the program, closes a file or begins an exit after that; a
+// goroutine of the agent's then waits for all of them and reports. The task's
+// system call is parked: it ends with ERESTARTNOINTR, and when the failure is
 // refused, it runs again and returns the decision.
 //
 // # Locks
 //
-//	captureMu, saveMu, then mu. None is held while a task is waited for, except
-//	saveMu by the one goroutine that saves. TaskSet's and Kernel's locks
-//	come after mu.
+// In this order: the lock of package save, saveMu, mu, the lock of package
+// detect's heartbeats; then the locks of netbuffer and of the kernel. None is
+// held while a task is waited for, except saveMu by the goroutine that takes a
+// checkpoint. A task may take mu and, as checkpoints wait for tasks, not saveMu.
 //
-// The agent's goroutines aren't task goroutines: they run on while the kernel
-// is saved, and touch its state only under its own locks or while it is
-// paused.
+// # Goroutines
+//
+// None of them is a task goroutine, so they run on while the kernel is saved:
+//
+//   - serve reads requests, and starts a goroutine for each; those touch the
+//     kernel's state under the kernel's own locks, or while it is paused, and
+//     those that would change the network stack hold saveMu.
+//   - reportFailure waits for the tasks to stop. A checkpoint that comes
+//     meanwhile finds failing set, and isn't taken.
+//   - sendQueries touches no kernel.
+//   - a heartbeat's timer begins a failure under saveMu.
 package agent
 
 import (
@@ -39,7 +43,9 @@ import (
 	"gvisor.dev/gvisor/pkg/context"
 	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
+	"gvisor.dev/gvisor/pkg/sentry/socket/netstack"
 	"gvisor.dev/gvisor/pkg/tcpip/header"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"runsc-recover/sentry/detect"
 	"runsc-recover/sentry/failure"
@@ -49,29 +55,6 @@ import (
 	"runsc-recover/sentry/wire"
 )
 
-// Options is what the supervisor tells the agent at boot. It travels in the
-// sink's configuration.
-type Options struct {
-	// FD is the supervisor's descriptor of the agent's end of the channel. It
-	// means something only in the process that creates the sandbox.
-	FD int `json:"fd"`
-	// Enabled is false where nothing is ever recovered from.
-	Enabled bool `json:"enabled"`
-	// Report, Signal and Exit say which failures are worth stopping for.
-	Report bool `json:"report"`
-	Signal bool `json:"signal"`
-	Exit   bool `json:"exit"`
-	// Interrupt is the container's default failure interrupt.
-	Interrupt int `json:"interrupt"`
-	// Network is gVisor's network mode, which a checkpoint's metadata names.
-	Network string `json:"network"`
-	// Container is the name of the sandbox's container.
-	Container string `json:"container"`
-	// Resolver has the supervisor answer what the program asks of 127.0.0.11,
-	// where docker has a resolver on the host's stack.
-	Resolver bool `json:"resolver"`
-}
-
 // Agent is the agent of one sandbox. There is one in a process.
 type Agent struct {
 	gate       *platform.Gate
@@ -79,11 +62,12 @@ type Agent struct {
 	heartbeats *detect.Heartbeats
 	// out sends messages to the supervisor; nil until the sink is set up.
 	out atomic.Pointer[channel]
-	// queries wait to be sent to the supervisor.
+	// queries are datagrams for the resolver that wait to be sent to the
+	// supervisor.
 	queries chan wire.Datagram
 
-	// saveMu is held while the kernel is saved and while something other than
-	// a task begins a failure: those two exclude each other.
+	// saveMu excludes, from the pause of a checkpoint, a failure that doesn't
+	// begin on a task goroutine, and packets that are injected.
 	saveMu sync.Mutex
 
 	mu sync.Mutex
@@ -92,21 +76,20 @@ type Agent struct {
 	opts Options
 	// k is nil until the first task wants to run or a copy is loaded.
 	k *kernel.Kernel
-	// network is k's network's, nil where that isn't gVisor's own. It is set
-	// before the program runs, and its lock comes after mu.
+	// network is the buffer of k's network, nil where that isn't gVisor's own.
+	// It is set before the program runs.
 	network *netbuffer.Buffer
 	// failing is set from the beginning of a failure until it is refused.
 	failing bool
 	// info is the failure that this copy was restored for; nil for none.
 	info *failure.Info
-	// restoredConnections are those of the checkpoint that this copy was
-	// restored from, as encoded by encodeConnections.
+	// restoredConnections are the connections of the checkpoint that this copy
+	// was restored from, as tcpreset.Encode wrote them.
 	restoredConnections []byte
 	// attached are the processes that called RECOVER_ATTACH.
 	attached map[kernel.ThreadID]attachment
-	// parked are the tasks that wait for a decision in a system call, by
-	// thread id in the root PID namespace.
-	parked map[kernel.ThreadID]*parkedCall
+	// parked are the system calls that wait for a decision.
+	parked parkedCalls
 }
 
 func newAgent() *Agent {
@@ -114,7 +97,7 @@ func newAgent() *Agent {
 		saver:    save.New(),
 		queries:  make(chan wire.Datagram, maxQueries),
 		attached: make(map[kernel.ThreadID]attachment),
-		parked:   make(map[kernel.ThreadID]*parkedCall),
+		parked:   make(parkedCalls),
 	}
 	a.heartbeats = detect.NewHeartbeats(a)
 	a.gate = platform.NewGate(a.firstTask)
@@ -129,8 +112,8 @@ func (a *Agent) firstTask(ctx context.Context) {
 	a.adoptNetworkLocked()
 }
 
-// adoptNetworkLocked takes charge of the kernel's network stack, if that hasn't
-// been done.
+// adoptNetworkLocked puts a buffer at the edge of the kernel's network stack,
+// where there is none yet.
 //
 // Preconditions: a.mu is locked, a.k is set and the gate is closed, so that no
 // packet is under way.
@@ -142,16 +125,28 @@ func (a *Agent) adoptNetworkLocked() {
 	a.network = netbuffer.New(st)
 	if a.opts.Resolver {
 		// Queries match no socket, and this handler is no part of a checkpoint.
-		st.SetTransportProtocolHandler(header.UDPProtocolNumber, a.hear)
+		st.SetTransportProtocolHandler(header.UDPProtocolNumber, a.query)
 	}
 }
 
-// setKernel adopts k, and makes the agent's state a part of its checkpoints.
+// setKernel makes the agent's state a part of k's checkpoints.
 func (a *Agent) setKernel(k *kernel.Kernel) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.k = k
 	k.AddStateToCheckpoint(stateKey, &savedState{})
+}
+
+// netstackOf returns k's network stack, or nil where it isn't gVisor's own.
+func netstackOf(k *kernel.Kernel) *stack.Stack {
+	ns := k.RootNetworkNamespace()
+	if ns == nil {
+		return nil
+	}
+	if st, ok := ns.Stack().(*netstack.Stack); ok {
+		return st.Stack
+	}
+	return nil
 }
 
 // kernel returns nil before the sandbox has one.
@@ -168,14 +163,14 @@ func (a *Agent) networkBuffer() *netbuffer.Buffer {
 	return a.network
 }
 
-// send sends m to the supervisor, whose death ends this process: a message
-// that can't be sent matters to nobody.
+// send sends m to the supervisor. An error is logged alone: the supervisor's
+// death ends this process.
 func (a *Agent) send(m wire.Message) {
 	ch := a.out.Load()
 	if ch == nil {
 		return
 	}
 	if err := ch.send(m); err != nil {
-		log.Warningf("recover: sending to the supervisor: %v", err)
+		log.Warningf("recover: message to the supervisor failed: %v", err)
 	}
 }

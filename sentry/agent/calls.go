@@ -41,11 +41,10 @@ func (a *Agent) call(t *kernel.Task, _ uintptr, args arch.SyscallArguments) (uin
 	return uintptr(ret), nil, err
 }
 
+// dispatch validates the argument of an operation and carries the operation out.
 func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, error) {
 	mem := taskMemory{t}
 	switch op {
-	case abi.OpVersion:
-		return abi.Version, abi.CheckNoArg(arg, size)
 	case abi.OpAttach:
 		at, err := abi.CopyAttach(mem, arg, size)
 		if err != nil {
@@ -70,17 +69,6 @@ func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, erro
 			return 0, err
 		}
 		return a.dataCall(t, buf)
-	case abi.OpCheckpoint:
-		if err := abi.CheckNoArg(arg, size); err != nil {
-			return 0, err
-		}
-		return a.checkpointCall(t)
-	case abi.OpResolved:
-		if err := abi.CheckNoArg(arg, size); err != nil {
-			return 0, err
-		}
-		a.send(wire.Message{Resolved: &wire.Resolved{}})
-		return 0, nil
 	case abi.OpHeartbeat:
 		h, err := abi.CopyHeartbeat(mem, arg, size)
 		if err != nil {
@@ -89,7 +77,27 @@ func (a *Agent) dispatch(t *kernel.Task, op abi.Op, arg, size uint64) (int, erro
 		a.heartbeats.Set(detect.ProcessID(t), h.Timeout)
 		return 0, nil
 	}
-	return 0, unix.EINVAL
+	return a.dispatchPlain(t, op, arg, size)
+}
+
+// dispatchPlain carries out the operations that take no argument.
+func (a *Agent) dispatchPlain(t *kernel.Task, op abi.Op, arg, size uint64) (int, error) {
+	switch op {
+	case abi.OpVersion, abi.OpCheckpoint, abi.OpResolved:
+	default:
+		return 0, unix.EINVAL
+	}
+	if err := abi.CheckNoArg(arg, size); err != nil {
+		return 0, err
+	}
+	switch op {
+	case abi.OpCheckpoint:
+		return a.checkpointCall(t)
+	case abi.OpResolved:
+		a.send(wire.Message{Resolved: &wire.Resolved{}})
+		return 0, nil
+	}
+	return abi.Version, nil
 }
 
 // infoCall serves RECOVER_INFO.
@@ -124,18 +132,19 @@ func (a *Agent) dataCall(t *kernel.Task, buf abi.Buffer) (int, error) {
 	return abi.PutData(taskMemory{t}, buf, info.Failure.Data)
 }
 
-// exitCall parks the task at its exit. It returns nil when the exit is to go
-// on.
+// exitCall parks a task at an exit that is a failure. It returns nil when the
+// exit is to go on.
 func (a *Agent) exitCall(t *kernel.Task, status int32) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.opts.Exit {
 		return nil
 	}
-	if _, decided := a.takeDecisionLocked(t, parkedExit); decided {
+	tid, site := detect.ThreadID(t), siteOf(t)
+	if _, decided := a.parked.take(tid, parkedExit, site); decided {
 		return nil
 	}
-	a.parkLocked(t, parkedExit)
+	a.parked.park(tid, parkedExit, site)
 	a.beginFailureLocked(t.Kernel(), detect.Exit(t, status))
 	return linuxerr.ERESTARTNOINTR
 }
@@ -147,49 +156,50 @@ func (a *Agent) reportCall(t *kernel.Task, f abi.Failure) error {
 	if !a.opts.Report {
 		return unix.ENOTRECOVERABLE
 	}
-	if ret, decided := a.takeDecisionLocked(t, parkedReport); decided {
+	tid, site := detect.ThreadID(t), siteOf(t)
+	if ret, decided := a.parked.take(tid, parkedReport, site); decided {
 		return ret.err
 	}
-	a.parkLocked(t, parkedReport)
+	a.parked.park(tid, parkedReport, site)
 	a.beginFailureLocked(t.Kernel(), detect.Reported(t, f))
 	return linuxerr.ERESTARTNOINTR
 }
 
-// checkpointCall serves RECOVER_CHECKPOINT. In a copy restored while it
-// waited, the call runs again and returns the attempt.
+// checkpointCall serves RECOVER_CHECKPOINT. In a copy restored while the call
+// waited it runs again and returns the attempt.
 func (a *Agent) checkpointCall(t *kernel.Task) (int, error) {
+	tid, site := detect.ThreadID(t), siteOf(t)
 	a.mu.Lock()
 	if !a.opts.Enabled {
 		a.mu.Unlock()
 		return 0, unix.ENOTRECOVERABLE
 	}
-	if ret, decided := a.takeDecisionLocked(t, parkedCheckpoint); decided {
+	if ret, decided := a.parked.take(tid, parkedCheckpoint, site); decided {
 		a.mu.Unlock()
 		return ret.value, ret.err
 	}
-	p, again := a.parkLocked(t, parkedCheckpoint)
+	p, again := a.parked.park(tid, parkedCheckpoint, site)
 	a.mu.Unlock()
 	if !again {
-		a.send(wire.Message{Checkpoint: &wire.CheckpointRequest{TID: int32(detect.ThreadID(t))}})
+		a.send(wire.Message{Checkpoint: &wire.CheckpointRequest{TID: int32(tid)}})
 	}
 	if err := t.Block(p.decided); err != nil {
 		return 0, linuxerr.ERESTARTNOINTR
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	ret, _ := a.takeDecisionLocked(t, parkedCheckpoint)
+	ret, _ := a.parked.take(tid, parkedCheckpoint, site)
 	return ret.value, ret.err
 }
 
-// checkpointDone answers a RECOVER_CHECKPOINT.
-func (a *Agent) checkpointDone(d wire.CheckpointDone) {
+// checkpointDone serves VerbCheckpointDone: it answers a RECOVER_CHECKPOINT.
+func (a *Agent) checkpointDone(d wire.CheckpointDone) *wire.Error {
 	ret := decision{}
 	if d.Failed {
 		ret.err = unix.EAGAIN
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if p := a.parked[kernel.ThreadID(d.TID)]; p != nil && p.kind == parkedCheckpoint {
-		p.decideLocked(ret)
-	}
+	a.parked.decide(kernel.ThreadID(d.TID), parkedCheckpoint, ret)
+	return nil
 }

@@ -49,8 +49,8 @@ func (a *Agent) checkpoint(take wire.TakeCheckpoint, files []*fd.FD) (*wire.Chec
 	return cost, nil
 }
 
-// stoppedForSave forgets the tasks that are gone, and refuses to save a kernel
-// that is stopped at a failure.
+// stoppedForSave forgets processes and tasks that ended, and refuses to save a
+// kernel that is stopped at a failure.
 //
 // Preconditions: every task has stopped.
 func (a *Agent) stoppedForSave() error {

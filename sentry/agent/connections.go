@@ -1,33 +1,16 @@
 package agent
 
 import (
-	"fmt"
-
 	"gvisor.dev/gvisor/pkg/fd"
-	"gvisor.dev/gvisor/pkg/sentry/kernel"
-	"gvisor.dev/gvisor/pkg/sentry/socket/netstack"
-	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
 	"runsc-recover/sentry/tcpreset"
 	"runsc-recover/sentry/wire"
 )
 
-// netstackOf returns k's network stack, or nil where it isn't gVisor's own.
-func netstackOf(k *kernel.Kernel) *stack.Stack {
-	ns := k.RootNetworkNamespace()
-	if ns == nil {
-		return nil
-	}
-	if st, ok := ns.Stack().(*netstack.Stack); ok {
-		return st.Stack
-	}
-	return nil
-}
-
-// checkpointedConnections serves VerbConnections. The copy is held from then on, and its
+// listConnections serves VerbConnections. The copy is held from then on, and its
 // stack, whose timers run, must not even ask for its neighbours' addresses: it
 // would hear no answer, and ask again only after a second.
-func (a *Agent) checkpointedConnections(f *fd.FD) *wire.Error {
+func (a *Agent) listConnections(f *fd.FD) *wire.Error {
 	a.mu.Lock()
 	if a.k == nil {
 		a.mu.Unlock()
@@ -40,7 +23,8 @@ func (a *Agent) checkpointedConnections(f *fd.FD) *wire.Error {
 	return writeFile(f, cs)
 }
 
-// resetConnections serves VerbReset.
+// resetConnections serves VerbReset. known are the connections of the checkpoint;
+// those that were reset are written to touched.
 func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
 	then, err := tcpreset.Read(known)
 	if err != nil {
@@ -58,7 +42,7 @@ func (a *Agent) resetConnections(known, touched *fd.FD) *wire.Error {
 }
 
 // dropConnections serves VerbDrop: the program finds those connections reset.
-// The resets that the copy's stack sends for them stay in its buffer.
+// The copy is silent, so that no reset reaches a peer.
 func (a *Agent) dropConnections(f *fd.FD) *wire.Error {
 	gone, err := tcpreset.Read(f)
 	if err != nil {
@@ -69,15 +53,5 @@ func (a *Agent) dropConnections(f *fd.FD) *wire.Error {
 		return wireError(wire.CodeState, errNoKernel)
 	}
 	tcpreset.Listed(netstackOf(k), gone).Reset()
-	return nil
-}
-
-func writeFile(f *fd.FD, b []byte) *wire.Error {
-	if len(b) == 0 {
-		return nil
-	}
-	if _, err := f.WriteAt(b, 0); err != nil {
-		return wireError(wire.CodeInternal, fmt.Errorf("write the request's file: %w", err))
-	}
 	return nil
 }

@@ -13,10 +13,11 @@ import (
 )
 
 // Docker serves the names of a network's containers at 127.0.0.11, by packet
-// filter rules of the container's namespace that the sandbox's own stack passes
-// by. What a program sends there matches no socket, and the handler for such
-// packets, which is no part of a checkpoint, gives it to the supervisor, for
-// whom those rules hold.
+// filter rules of the container's namespace, which the sandbox's own stack
+// bypasses. A program's query to that address matches no socket. The stack's
+// handler for such packets, which is no part of a checkpoint, gives it to the
+// supervisor, for which those rules hold. A query under way at a checkpoint is
+// asked again by its program.
 
 // maxQueries bounds how many queries wait. More are dropped, as by a network.
 const maxQueries = 64
@@ -30,9 +31,9 @@ var (
 	errNoRoute    = errors.New("no route to the program")
 )
 
-// hear takes a packet that no socket is there for, on whatever goroutine sent
-// it. It reports whether it was a query.
-func (a *Agent) hear(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
+// query queues a packet that no socket is there for, if it is a query, and
+// reports whether it is one. It runs on the goroutine that sent the packet.
+func (a *Agent) query(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool {
 	if id.LocalPort != resolverPort || id.LocalAddress != resolverAddress() || id.RemoteAddress.Len() != header.IPv4AddressSize {
 		return false
 	}
@@ -51,7 +52,7 @@ func (a *Agent) hear(id stack.TransportEndpointID, pkt *stack.PacketBuffer) bool
 	return true
 }
 
-// sendQueries sends queries to the supervisor as long as the process lives.
+// sendQueries sends queries to the supervisor for as long as the process lives.
 func (a *Agent) sendQueries() {
 	for q := range a.queries {
 		a.send(wire.Message{Query: &q})
@@ -97,7 +98,7 @@ func sendAnswer(st *stack.Stack, d wire.Datagram) error {
 		defer pkt.DecRef()
 		udp := header.UDP(pkt.TransportHeader().Push(header.UDPMinimumSize))
 		pkt.TransportProtocolNumber = header.UDPProtocolNumber
-		// Without a checksum: it doesn't leave this process.
+		// The packet doesn't leave this process, and needs no checksum.
 		udp.Encode(&header.UDPFields{SrcPort: resolverPort, DstPort: d.Port, Length: uint16(pkt.Size())})
 		if err := route.WritePacket(stack.NetworkHeaderParams{Protocol: header.UDPProtocolNumber, TTL: 64}, pkt); err != nil {
 			return errNoRoute

@@ -12,9 +12,10 @@ import (
 
 var errNoFirst = errors.New("the first process is gone")
 
-// signalForeground signals the foreground process group of a container's first
-// process's terminal; the first process when there is none. gVisor's own way knows the
-// terminal of a sandbox that was started, not of one that was restored.
+// signalForeground serves VerbForeground: it signals the foreground process
+// group of the terminal of a container's first process, or where there is none
+// that process. gVisor's own way knows the terminal of a sandbox that was
+// started, not of one that was restored.
 func (a *Agent) signalForeground(container string, sig linux.Signal) *wire.Error {
 	a.mu.Lock()
 	k, known := a.k, a.opts.Container

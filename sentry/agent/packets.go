@@ -13,8 +13,8 @@ import (
 
 var errNoStack = errors.New("there is no network stack")
 
-// giveFrames serves VerbKept.
-func (a *Agent) giveFrames(link string, f *fd.FD) *wire.Error {
+// takePackets serves VerbKept: packets that arrived for the copy go into f.
+func (a *Agent) takePackets(link string, f *fd.FD) *wire.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.failing {
@@ -23,8 +23,9 @@ func (a *Agent) giveFrames(link string, f *fd.FD) *wire.Error {
 	return writeFile(f, a.network.Take(link))
 }
 
-// deliver serves VerbDeliver. saveMu keeps a checkpoint away meanwhile.
-func (a *Agent) deliver(link string, f *fd.FD) *wire.Error {
+// deliverPackets serves VerbDeliver: packets come in as if they had arrived just
+// now. saveMu keeps a checkpoint away meanwhile.
+func (a *Agent) deliverPackets(link string, f *fd.FD) *wire.Error {
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, wire.MaxFrames+1))
 	if err != nil {
 		return wireError(wire.CodeInternal, fmt.Errorf("read frames: %w", err))

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"sync/atomic"
@@ -23,8 +22,8 @@ import (
 // SinkName is the name of the agent's seccheck sink, for --pod-init-config.
 const SinkName = "recover"
 
-// loadedAgent is where a loaded savedState finds the agent: gVisor's state
-// package creates the object itself and gives it nothing of ours.
+// loadedAgent is where a savedState finds the agent: gVisor's state package
+// makes that object itself. It is set once, by Register.
 var loadedAgent atomic.Pointer[Agent]
 
 // Register makes the agent known to gVisor's registries. It must be called
@@ -62,7 +61,8 @@ func (a *Agent) install(t *kernel.SyscallTable, n sysnos) {
 	t.Init()
 }
 
-// sink gives the supervisor's socket to the agent. It asks for no points.
+// sink is a seccheck sink that asks for no points: its setup gives the
+// supervisor's socket to the agent.
 type sink struct {
 	seccheck.SinkDefaults
 }
@@ -107,17 +107,4 @@ func (a *Agent) newSink(config map[string]any, endpoint *fd.FD) (seccheck.Sink, 
 		go a.sendQueries()
 	}
 	return &sink{}, nil
-}
-
-// decodeOptions turns gVisor's opaque configuration back into Options.
-func decodeOptions(config map[string]any) (Options, error) {
-	b, err := json.Marshal(config)
-	if err != nil {
-		return Options{}, fmt.Errorf("encode the sink's configuration: %w", err)
-	}
-	var o Options
-	if err := json.Unmarshal(b, &o); err != nil {
-		return Options{}, fmt.Errorf("decode the sink's configuration: %w", err)
-	}
-	return o, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"gvisor.dev/gvisor/pkg/log"
@@ -16,27 +17,23 @@ import (
 // stateKey is the agent's place in a checkpoint's additional state.
 const stateKey = "runsc-recover"
 
-// savedState is what the agent keeps in a checkpoint: an object of the
-// kernel's graph whose one field is snapshot in JSON. It is written while the
-// kernel is paused.
+// savedState is the agent's part of a checkpoint: an object of the kernel's
+// graph whose one field is a snapshot in JSON. It is encoded while the kernel is
+// paused. Key, type name, field and JSON are read by later versions: a
+// checkpoint on disk may be older than the binary.
 type savedState struct{}
 
-// snapshot is the agent's part of a checkpoint.
+// snapshot is the agent's state in a checkpoint.
 type snapshot struct {
+	// Attached are the attachments, by process.
 	Attached map[kernel.ThreadID]attachment `json:"attached"`
 	// Waiting are the tasks in RECOVER_CHECKPOINT.
 	Waiting map[kernel.ThreadID]callSite `json:"waiting"`
-	// Heartbeats are the armed ones' timeouts, in nanoseconds.
+	// Heartbeats are the timeouts of the armed ones, in nanoseconds.
 	Heartbeats map[kernel.ThreadID]time.Duration `json:"heartbeats"`
-	// Connections are those that reach outside. The network stack is paused
-	// while they are written.
+	// Connections are the TCP connections that reach outside, as tcpreset.Encode
+	// writes them. The network stack is paused while they are listed.
 	Connections []byte `json:"connections"`
-}
-
-// callSite tells a restarted call from a new one.
-type callSite struct {
-	SP uint64 `json:"sp"`
-	IP uint64 `json:"ip"`
 }
 
 // StateTypeName implements state.Type.
@@ -49,7 +46,7 @@ func (*savedState) StateFields() []string { return []string{"snapshot"} }
 func (*savedState) StateSave(sink state.Sink) {
 	text, err := json.Marshal(loadedAgent.Load().snapshot())
 	if err != nil {
-		panic(fmt.Sprintf("encoding the agent's state: %v", err)) // recovered by save
+		panic(fmt.Sprintf("encode the agent's state: %v", err)) // package save recovers from it
 	}
 	sink.SaveValue(0, string(text))
 }
@@ -65,44 +62,34 @@ func (*savedState) StateLoad(ctx context.Context, source state.Source) {
 	})
 }
 
+// snapshot returns the state of now.
+//
+// Preconditions: the kernel is paused.
 func (a *Agent) snapshot() snapshot {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := snapshot{
-		Connections: tcpreset.Encode(tcpreset.List(netstackOf(a.k))),
-		Attached:    make(map[kernel.ThreadID]attachment),
-		Waiting:     make(map[kernel.ThreadID]callSite),
+	return snapshot{
+		Attached:    maps.Clone(a.attached),
+		Waiting:     a.parked.undecided(),
 		Heartbeats:  a.heartbeats.Timeouts(),
+		Connections: tcpreset.Encode(tcpreset.List(netstackOf(a.k))),
 	}
-	for pid, at := range a.attached {
-		s.Attached[pid] = at
-	}
-	for tid, p := range a.parked {
-		if p.kind == parkedCheckpoint && p.result == nil {
-			s.Waiting[tid] = callSite{SP: p.sp, IP: p.ip}
-		}
-	}
-	return s
 }
 
-// restore adopts the kernel of a copy and what the agent knew of it. The
-// checkpoint was verified, but its contents are the sandbox's own: what can't
-// be decoded is as if nothing had been attached.
+// restore adopts the kernel of a copy and its checkpoint's snapshot. The
+// checkpoint was verified, but its contents are the sandbox's own: a snapshot
+// that can't be decoded is taken for an empty one.
 func (a *Agent) restore(k *kernel.Kernel, text string) {
 	var s snapshot
 	if err := json.Unmarshal([]byte(text), &s); err != nil {
-		log.Warningf("recover: the checkpoint's agent state is unreadable: %v", err)
+		log.Warningf("recover: the checkpoint's agent state is malformed: %v", err)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.k = k
 	a.saver.SetRestored(k)
 	a.restoredConnections = s.Connections
-	for pid, at := range s.Attached {
-		a.attached[pid] = at
-	}
-	for tid, site := range s.Waiting {
-		a.parked[tid] = &parkedCall{kind: parkedCheckpoint, sp: site.SP, ip: site.IP, decided: make(chan struct{})}
-	}
+	maps.Copy(a.attached, s.Attached)
+	a.parked.restore(s.Waiting)
 	a.heartbeats.Restore(s.Heartbeats)
 }

@@ -4,8 +4,6 @@ import (
 	"errors"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"gvisor.dev/gvisor/pkg/sentry/kernel"
 
 	"runsc-recover/sentry/detect"
@@ -19,14 +17,14 @@ var (
 	errNotFailing = errors.New("the sandbox isn't stopped at a failure")
 )
 
-// FailOnTask implements detectorSandbox.
+// FailOnTask implements detect.Sandbox.
 func (a *Agent) FailOnTask(f detect.Look) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.lookLocked(f)
 }
 
-// FailOffTask implements detectorSandbox.
+// FailOffTask implements detect.Sandbox.
 func (a *Agent) FailOffTask(f detect.Look) {
 	a.saveMu.Lock()
 	defer a.saveMu.Unlock()
@@ -50,7 +48,7 @@ func (a *Agent) lookLocked(f detect.Look) {
 
 // beginFailureLocked stops every task at once and has f reported when they
 // have stopped. Of failures that come together the first is reported; the
-// others are parked with it and see the same decision.
+// others are parked with it and get the same decision.
 //
 // Preconditions: a.mu is locked. The caller is a task, or holds a.saveMu.
 func (a *Agent) beginFailureLocked(k *kernel.Kernel, f failure.State) {
@@ -64,8 +62,8 @@ func (a *Agent) beginFailureLocked(k *kernel.Kernel, f failure.State) {
 	go a.reportFailure(k, f)
 }
 
-// reportFailure waits until every task has stopped, cuts the network and tells
-// the supervisor.
+// reportFailure waits until every task has stopped, silences the network and
+// tells the supervisor.
 func (a *Agent) reportFailure(k *kernel.Kernel, f failure.State) {
 	k.Pause() // beside the stop that is in force, to wait for the tasks
 	a.mu.Lock()
@@ -77,8 +75,8 @@ func (a *Agent) reportFailure(k *kernel.Kernel, f failure.State) {
 	a.send(wire.Message{Failure: &f})
 }
 
-// fail is a failure that the supervisor asks for. Its identity is derived as
-// that of a reported one.
+// fail serves VerbFail: a failure that the supervisor asks for. Its key is
+// derived as that of a reported one.
 func (a *Agent) fail(f failure.State) *wire.Error {
 	a.saveMu.Lock()
 	defer a.saveMu.Unlock()
@@ -97,22 +95,15 @@ func (a *Agent) fail(f failure.State) *wire.Error {
 	return nil
 }
 
-// refuse lets a failure take its course: parked reports fail, parked exits
-// exit, and a task that is dying of a signal dies.
+// refuse serves VerbRefuse, which lets a failure take its course: parked reports
+// fail, parked exits exit, and a task that is dying of a signal dies.
 func (a *Agent) refuse() *wire.Error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !a.failing {
 		return wireError(wire.CodeState, errNotFailing)
 	}
-	for _, p := range a.parked {
-		switch p.kind {
-		case parkedReport:
-			p.decideLocked(decision{err: unix.ENOTRECOVERABLE})
-		case parkedExit:
-			p.decideLocked(decision{})
-		}
-	}
+	a.parked.refuse()
 	a.failing = false
 	a.network.Reopen()
 	a.k.Unpause()

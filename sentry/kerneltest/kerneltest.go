@@ -1,14 +1,15 @@
 // Package kerneltest makes kernels for tests: real ones of gVisor's, with tasks
-// that have memory, signals and ids, on a platform that runs no instruction. A
-// test calls on a task's behalf, as its goroutine would.
+// that have memory, signals and ids, on a platform that runs no instruction.
 //
-// It must not know any package of ours.
+// It must not know the packages that are tested.
 //
-// No locks. It starts no goroutines but gVisor's own clocks, which end with the
-// test.
+// No locks. A kernel has gVisor's own goroutines, for its clocks and for each
+// task on which Do was called. A task's goroutine waits in the platform when the
+// test ends.
 package kerneltest
 
 import (
+	"sync"
 	"testing"
 
 	"gvisor.dev/gvisor/pkg/abi/linux"
@@ -38,23 +39,58 @@ import (
 // idle is a platform that runs no instruction.
 type idle struct {
 	platform.Platform
+
+	mu sync.Mutex
+	// contexts is guarded by mu.
+	contexts map[*kernel.Task]idleContext
 }
 
-func (idle) SupportsAddressSpaceIO() bool             { return false }
-func (idle) CooperativelySchedulesAddressSpace() bool { return false }
-func (idle) HasCPUNumbers() bool                      { return false }
-func (idle) DetectsCPUPreemption() bool               { return false }
-func (idle) MapUnit() uint64                          { return 0 }
-func (idle) MinUserAddress() hostarch.Addr            { return hostarch.PageSize }
-func (idle) MaxUserAddress() hostarch.Addr            { return 1 << 46 }
+func (*idle) SupportsAddressSpaceIO() bool             { return false }
+func (*idle) CooperativelySchedulesAddressSpace() bool { return false }
+func (*idle) HasCPUNumbers() bool                      { return false }
+func (*idle) DetectsCPUPreemption() bool               { return false }
+func (*idle) MapUnit() uint64                          { return 0 }
+func (*idle) ConcurrencyCount() int                    { return 1 }
+func (*idle) MinUserAddress() hostarch.Addr            { return hostarch.PageSize }
+func (*idle) MaxUserAddress() hostarch.Addr            { return 1 << 46 }
 
-func (idle) NewAddressSpace() (platform.AddressSpace, error) { return space{}, nil }
-func (idle) NewContext(context.Context) platform.Context     { return idleContext{} }
+func (*idle) NewAddressSpace() (platform.AddressSpace, error) { return space{}, nil }
+func (p *idle) NewContext(ctx context.Context) platform.Context {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := idleContext{interrupted: make(chan struct{}, 1)}
+	p.contexts[kernel.TaskFromContext(ctx)] = c
+	return c
+}
 
-type idleContext struct{ platform.Context }
+func (p *idle) contextOf(task *kernel.Task) idleContext {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.contexts[task]
+}
 
-func (idleContext) Interrupt() {}
-func (idleContext) Release()   {}
+// idleContext is a program that does nothing.
+type idleContext struct {
+	platform.Context
+	interrupted chan struct{}
+}
+
+func (c idleContext) Switch(context.Context, platform.MemoryManager, *arch.Context64, int32) (*linux.SignalInfo, hostarch.AccessType, error) {
+	<-c.interrupted
+	return nil, hostarch.NoAccess, platform.ErrContextInterrupt
+}
+
+func (c idleContext) Interrupt() {
+	select {
+	case c.interrupted <- struct{}{}:
+	default:
+	}
+}
+
+func (idleContext) PullFullState(platform.AddressSpace, *arch.Context64) error { return nil }
+func (idleContext) PrepareSleep()                                              {}
+func (idleContext) PrepareStop()                                               {}
+func (idleContext) Release()                                                   {}
 
 type space struct{ platform.NoAddressSpaceIO }
 
@@ -71,7 +107,7 @@ func (space) PostFork()                   {}
 func New(t testing.TB, st *stack.Stack) *kernel.Kernel {
 	t.Helper()
 	cpuid.Initialize()
-	k := &kernel.Kernel{Platform: idle{}}
+	k := &kernel.Kernel{Platform: &idle{contexts: make(map[*kernel.Task]idleContext)}}
 	f, err := memfile.New("memory")
 	must(t, err)
 	mf, err := pgalloc.NewMemoryFile(f, pgalloc.MemoryFileOpts{})
@@ -102,6 +138,7 @@ func New(t testing.TB, st *stack.Stack) *kernel.Kernel {
 		RootPIDNamespace:     kernel.NewRootPIDNamespace(users),
 		Cgroup2FSInit:        cgroup2fs.NewFilesystem,
 	}))
+	must(t, k.Start())
 	return k
 }
 
@@ -119,6 +156,8 @@ type Task struct {
 	Exec   bool         // started by `exec`
 	// Thread makes a thread of Parent's process.
 	Thread bool
+	// Blocks are the signals that the task blocks.
+	Blocks linux.SignalSet
 }
 
 // NewTask makes a task with a memory of its own, of which nothing is mapped.
@@ -135,6 +174,7 @@ func NewTask(t testing.TB, k *kernel.Kernel, task Task) *kernel.Task {
 	config := &kernel.TaskConfig{
 		Kernel:           k,
 		ThreadGroup:      tg,
+		SignalMask:       task.Blocks,
 		TaskImage:        &kernel.TaskImage{Name: task.Name, Arch: registers, MemoryManager: memory},
 		FSContext:        kernel.NewFSContext(root, root, 0o022),
 		FDTable:          k.NewFDTable(),
@@ -182,4 +222,38 @@ func Map(t testing.TB, task *kernel.Task, size uint64) hostarch.Addr {
 	})
 	must(t, err)
 	return at
+}
+
+// Pending takes a pending signal of a task, as its own or its process's; nil
+// where there is none.
+func Pending(task *kernel.Task) *linux.SignalInfo {
+	info, err := task.Sigtimedwait(^linux.SignalSet(0), 0)
+	if err != nil {
+		return nil
+	}
+	return info
+}
+
+// work is a function that runs on a task's goroutine.
+type work struct {
+	f    func()
+	done chan struct{}
+}
+
+// TaskWork implements kernel.TaskWorker.
+func (w work) TaskWork(*kernel.Task) {
+	w.f()
+	close(w.done)
+}
+
+// Do calls f on a task's goroutine, as a system call of its program would be,
+// and waits for its end.
+func Do(task *kernel.Task, f func()) {
+	if task.GoroutineID() == 0 {
+		task.Start(task.ThreadID())
+	}
+	w := work{f, make(chan struct{})}
+	task.RegisterWork(w)
+	task.Kernel().Platform.(*idle).contextOf(task).Interrupt()
+	<-w.done
 }
