@@ -70,8 +70,11 @@ func ended(m *machine, _ Ended) {
 
 func due(m *machine, _ Due) {
 	m.s.Phase = Idle
-	if !m.in.Paused {
+	switch {
+	case !m.in.Paused:
 		m.begin(checkpoint.TriggerInterval)
+	case len(m.s.Operator) > 0:
+		m.begin(checkpoint.TriggerOperator)
 	}
 }
 
