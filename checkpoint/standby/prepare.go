@@ -179,6 +179,8 @@ func booted(m *machine, e Booted) {
 		m.fail(fmt.Errorf("prepare standby: %w", e.Err))
 	case c.Kind != config.StandbyHot:
 		m.ready()
+	case m.in.Head == 0: // until there is a checkpoint again
+		m.giveUp("there is no checkpoint")
 	default:
 		c.Phase, c.Seq = Loading, m.in.Head
 		m.do(Restore{Generation: c.Generation, Seq: c.Seq})
