@@ -104,7 +104,7 @@ type Lifecycle struct {
 	failedAt time.Time     // when its report arrived
 	stopTook time.Duration // from the failure to its report
 	heldAt   time.Time     // when the copy was held
-	died     *Exited       // the OOM killer's count is being read for it
+	died     int           // generation whose death the OOM killer's count is being read for; 0 for none
 	oomKills uint64
 
 	signals  signalLog
@@ -264,13 +264,7 @@ func (l *Lifecycle) sandbox(generation int) *sandboxState {
 // recovering reports whether there is no running copy at the moment but there
 // will be, or the container will end.
 func (l *Lifecycle) recovering() bool {
-	switch l.recovery.Phase {
-	case recovery.Restoring:
-		return true
-	case recovery.Exhausted:
-		return l.recovery.Restarting
-	}
-	return false
+	return l.died != 0 || l.recovery.Phase == recovery.Restoring || l.recovery.Restarting
 }
 
 // runs reports whether the current sandbox's program runs, as far as that is

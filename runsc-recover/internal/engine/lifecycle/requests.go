@@ -189,8 +189,12 @@ func (l *Lifecycle) startPrepared(e StartPrepared) {
 	l.sandbox(l.current).ended, l.begun = true, true
 	l.noteFailure(failure.State{Message: whyResumed})
 	l.await(request{id: l.starting.request, event: StartAsked{Request: l.starting.request}})
-	lineage := l.recovery.Lineage
-	l.recover(recovery.SandboxDied{RunTime: lineage[len(lineage)-1].RunTime, Now: l.now})
+	died := recovery.SandboxDied{Now: l.now}
+	// A command may have removed the checkpoints meanwhile.
+	if n := len(l.recovery.Lineage); n > 0 {
+		died.RunTime = l.recovery.Lineage[n-1].RunTime
+	}
+	l.recover(died)
 }
 
 // networkRead ends a start: copies can be made from here on.

@@ -221,23 +221,33 @@ func (l *Lifecycle) exited(e Exited) {
 		l.recover(recovery.Shutdown{Status: 128 + sigKill})
 	case l.signals.stopping(l.now) && !l.recovering():
 		l.recover(recovery.Exited{Status: 128 + sigKill})
-	case l.open.CountsOOM:
-		l.died = &e
-		l.do(ReadOOMKills{Generation: l.current})
 	default:
-		l.sandboxDied(false)
+		l.crashed()
 	}
+}
+
+// crashed asks why the current sandbox died, where the host can tell. During a
+// recovery the cause changes nothing.
+func (l *Lifecycle) crashed() {
+	if l.open.CountsOOM {
+		l.do(ReadOOMKills{Generation: l.current})
+	}
+	if l.open.CountsOOM && !l.recovering() {
+		l.died = l.current
+		return
+	}
+	l.sandboxDied(false)
 }
 
 // oomKillsRead says whether the kernel has killed a process in the cgroup since
 // the last death.
 func (l *Lifecycle) oomKillsRead(e OOMKillsRead) {
 	grown := e.Kills > l.oomKills
-	l.oomKills = e.Kills
-	if l.died != nil && e.Generation == l.current && !l.over {
+	l.oomKills = max(l.oomKills, e.Kills)
+	if l.died == e.Generation && !l.over {
+		l.died = 0
 		l.sandboxDied(grown)
 	}
-	l.died = nil
 }
 
 func (l *Lifecycle) sandboxDied(outOfMemory bool) {
