@@ -52,7 +52,7 @@ func (l *Lifecycle) await(r request) {
 func (l *Lifecycle) dropRequest(id uint64) {
 	l.requests = slices.DeleteFunc(l.requests, func(r request) bool {
 		switch r.event.(type) {
-		case SignalAsked, PauseAsked:
+		case StartAsked, SignalAsked, PauseAsked:
 			return false
 		}
 		return r.id == id

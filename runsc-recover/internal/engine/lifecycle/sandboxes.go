@@ -158,8 +158,8 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 		l.damaged(e)
 		return
 	}
-	if sb.failing {
-		return // a stopped program can't have said so
+	if sb.failing || !l.started || l.open.Resume && !l.begun {
+		return // a program that is stopped, or not there yet, can't have said so
 	}
 	switch e := e.(type) {
 	case Failed:
@@ -174,7 +174,9 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 func (l *Lifecycle) keepEarly(generation int, sb *sandboxState, e Event) {
 	if d, ok := e.(DamageFound); ok {
 		sb.damage = d.Err.asError()
-		l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+		if sb.holds.seq != 0 {
+			l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+		}
 	}
 	if len(sb.early) < maxEarly {
 		sb.early = append(sb.early, e)
@@ -219,6 +221,7 @@ func (l *Lifecycle) exited(e Exited) {
 		l.recover(recovery.Exited{Status: e.Status})
 	case !l.started:
 		l.recover(recovery.Shutdown{Status: 128 + sigKill})
+	case l.open.Resume && !l.begun: // startPrepared has it replaced
 	case l.signals.stopping(l.now) && !l.recovering():
 		l.recover(recovery.Exited{Status: 128 + sigKill})
 	default:
@@ -272,6 +275,10 @@ func (l *Lifecycle) noteFailure(f failure.State) {
 // was released from is damaged.
 func (l *Lifecycle) damaged(e DamageFound) {
 	sb := l.sandbox(l.current)
+	if sb.holds.seq == 0 { // it is the end of the sandbox all the same
+		l.exited(Exited{Generation: e.Generation, Crashed: true, Err: e.Err})
+		return
+	}
 	sb.ended = true
 	l.stopRunning()
 	l.answerFailure(sandbox.ErrGone)
