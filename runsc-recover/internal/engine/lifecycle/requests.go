@@ -339,7 +339,7 @@ func (l *Lifecycle) settlePause(generation int) {
 	sb := l.sandbox(generation)
 	switch {
 	case sb.pausing:
-	case generation != l.current:
+	case generation != l.current, sb.destroying:
 		l.answerPauses(sb, sandbox.ErrGone)
 	case sb.paused == l.paused:
 		l.answerPauses(sb, nil)
@@ -350,7 +350,10 @@ func (l *Lifecycle) settlePause(generation int) {
 }
 
 func (l *Lifecycle) pauseChanged(e PauseChanged) {
-	sb := l.sandbox(e.Generation)
+	sb := l.sandboxes[e.Generation]
+	if sb == nil {
+		return // its requests wait for the copy
+	}
 	sb.pausing = false
 	if err := e.Err.asError(); err != nil {
 		// A copy that will take its place sees to the wish.

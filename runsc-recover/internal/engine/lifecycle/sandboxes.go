@@ -95,9 +95,11 @@ func (l *Lifecycle) destroy(generation int) {
 }
 
 func (l *Lifecycle) destroyed(e Destroyed) {
-	if sb := l.sandbox(e.Generation); sb.admitted && !sb.ended {
+	sb := l.sandbox(e.Generation)
+	if sb.admitted && !sb.ended {
 		l.gone(e.Generation)
 	}
+	l.answerPauses(sb, sandbox.ErrGone)
 	delete(l.sandboxes, e.Generation)
 	switch {
 	case l.making != nil && l.making.stage == clearing && l.making.generation == e.Generation:
