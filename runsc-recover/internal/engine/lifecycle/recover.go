@@ -192,6 +192,7 @@ func (l *Lifecycle) restored(e Restored) {
 	}
 	if m == nil || m.generation != e.Generation {
 		l.tend(standby.Restored{Generation: e.Generation, RunTime: e.RunTime, Damaged: errors.Is(err, checkpoint.ErrDamaged), Err: err})
+		l.repeatEnd(e.Generation)
 		return
 	}
 	if err == nil {
@@ -206,6 +207,18 @@ func (l *Lifecycle) restored(e Restored) {
 		l.bootCold()
 	default:
 		l.copyFailed(err)
+	}
+}
+
+// repeatEnd repeats the news of a standby's end that came before that of its
+// being ready.
+func (l *Lifecycle) repeatEnd(generation int) {
+	sb := l.sandbox(generation)
+	if sb.damage != nil {
+		l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+	}
+	if sb.closed {
+		l.tend(standby.Gone{Generation: generation, Err: sandbox.ErrGone})
 	}
 }
 
