@@ -110,7 +110,7 @@ type Lifecycle struct {
 	signals  signalLog
 	sending  map[uint64]*delivery
 	requests []request // waiting for the running sandbox
-	failing  *request  // the operator's failure that was caused
+	failing  *causing  // the operator's failure
 	starting *starting
 	retrying bool // the timer is set
 	version  uint64

@@ -274,6 +274,7 @@ func (l *Lifecycle) released(e Released) {
 	}
 	l.copy = 0
 	l.record(NoteReleased{Generation: e.Generation, Seq: sb.holds.seq, Took: l.now.Sub(l.heldAt)})
+	l.answerFailure(sandbox.ErrGone) // another failure came first
 	l.settle(l.current)
 	l.current = e.Generation
 	l.clock.set(sb.holds.runTime)
@@ -343,6 +344,7 @@ func (l *Lifecycle) restarted(e Restarted) {
 		l.recover(recovery.RestartFailed{Reason: e.Err.Error()})
 		return
 	}
+	l.answerFailure(sandbox.ErrGone) // another failure came first
 	l.current = e.Generation
 	l.clock.set(0)
 	l.clock.start(l.now)

@@ -391,6 +391,12 @@ func (l *Lifecycle) answerPauses(sb *sandboxState, err error) {
 	}
 }
 
+// causing is an operator's failure that is being caused in a sandbox.
+type causing struct {
+	request    request
+	generation int
+}
+
 // failAsked takes an operator's failure to the running sandbox.
 func (l *Lifecycle) failAsked(r request) {
 	switch {
@@ -399,20 +405,20 @@ func (l *Lifecycle) failAsked(r request) {
 	case l.failing != nil:
 		l.again(r)
 	default:
-		l.failing = &r
+		l.failing = &causing{request: r, generation: l.current}
 		l.recover(recovery.OperatorFail{})
 	}
 }
 
 // causeFailure makes the sandbox stop as at a failure, for the operator.
 func (l *Lifecycle) causeFailure() {
-	if e, ok := l.failing.event.(FailAsked); ok {
+	if e, ok := l.failing.request.event.(FailAsked); ok {
 		l.do(CauseFailure{Generation: l.current, Failure: e.Failure})
 	}
 }
 
 func (l *Lifecycle) failureCaused(e FailureCaused) {
-	if e.Err != nil {
+	if e.Err != nil && l.failing != nil && l.failing.generation == e.Generation {
 		l.answerFailure(fmt.Errorf("stop sandbox: %w", e.Err))
 	}
 }
@@ -420,14 +426,14 @@ func (l *Lifecycle) failureCaused(e FailureCaused) {
 // answerFailure answers the operator who asked for a failure, if one did. Where
 // another failure came first, the copy is asked.
 func (l *Lifecycle) answerFailure(err error) {
-	r := l.failing
+	c := l.failing
 	l.failing = nil
 	switch {
-	case r == nil:
+	case c == nil:
 	case err != nil && turnedAway(err):
-		l.again(*r)
+		l.again(c.request)
 	default:
-		l.reply(Reply{Request: r.id, Err: FaultOf(err)})
+		l.reply(Reply{Request: c.request.id, Err: FaultOf(err)})
 	}
 }
 
