@@ -30,6 +30,7 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/platform"
 	"gvisor.dev/gvisor/pkg/sentry/socket/netstack"
 	sentrytime "gvisor.dev/gvisor/pkg/sentry/time"
+	"gvisor.dev/gvisor/pkg/sentry/usage"
 	"gvisor.dev/gvisor/pkg/sentry/vfs"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 
@@ -102,11 +103,17 @@ func (space) Release()                    {}
 func (space) PreFork()                    {}
 func (space) PostFork()                   {}
 
+// initialize prepares gVisor's own state of the process.
+var initialize = sync.OnceValue(func() error {
+	cpuid.Initialize()
+	return usage.Init()
+})
+
 // New returns a kernel without tasks, whose network is st, or none where st is
 // nil.
 func New(t testing.TB, st *stack.Stack) *kernel.Kernel {
 	t.Helper()
-	cpuid.Initialize()
+	must(t, initialize())
 	k := &kernel.Kernel{Platform: &idle{contexts: make(map[*kernel.Task]idleContext)}}
 	f, err := memfile.New("memory")
 	must(t, err)
