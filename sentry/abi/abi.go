@@ -3,7 +3,8 @@
 // all that a program passes.
 //
 // It must not know the host, files, policy or gVisor: guest memory is an
-// interface, errors are errnos, and nothing here blocks or keeps state.
+// interface, and errors are errnos. No locks, no goroutines and no state: its
+// functions run on the task that made the call.
 package abi
 
 import (

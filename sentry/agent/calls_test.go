@@ -68,7 +68,8 @@ func (p program) call(op abi.Op, arg, size uint64) (ret int, err error) {
 	return ret, err
 }
 
-// TestCallsRefuse: every operation refuses what it can't be meant by.
+// TestCallsRefuse: every operation refuses an argument that it can't have been
+// given on purpose.
 func TestCallsRefuse(t *testing.T) {
 	p := newProgram(t)
 	end := p.memory + hostarch.PageSize

@@ -129,7 +129,7 @@ type verdict int
 const (
 	hang   verdict = iota // the process hangs
 	wait                  // the process has another timeout's time
-	forget                // nobody is to be missed
+	forget                // there is no heartbeat to wait for
 )
 
 // judge decides on a heartbeat that didn't come in time: alive is whether its

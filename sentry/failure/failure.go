@@ -1,7 +1,8 @@
 // Package failure is the vocabulary of failures on both sides of the sandbox's
 // wall: kinds, keys, the error state of a program that failed, and their bounds.
 //
-// It must not know gVisor, checkpoints or how a failure is noticed.
+// It must not know gVisor, checkpoints or how a failure is detected. No locks and
+// no goroutines.
 package failure
 
 import (

@@ -5,8 +5,8 @@ import (
 	"hash/fnv"
 )
 
-// Keys of failures that nobody reported. All deaths of a sandbox look alike from
-// outside.
+// Keys of failures that the host detects. All deaths of a sandbox look alike
+// from outside.
 const (
 	KeySandboxDied = 0x73616e64626f7821 // "sandbox!"
 	KeyOutOfMemory = 0x6f6f6d2d6b696c6c // "oom-kill"
@@ -15,29 +15,30 @@ const (
 // keyMessage is how much of a message goes into a derived key (abi.md), in bytes.
 const keyMessage = 64
 
-// The keys are FNV-1a, 64 bits, over a tag for the kind and the parts that
+// Derived keys are FNV-1a, 64 bits, over a tag for the kind and the parts that
 // abi.md names. They are compared within one container only.
 
-// KeyOfReport identifies a failure of that kind.
+// KeyOfReport derives the key of a reported failure.
 func KeyOfReport(code int32, message []byte, program string) uint64 {
 	return key('r', uint64(uint32(code)), message[:min(len(message), keyMessage)], program)
 }
 
-// KeyOfSignal identifies a failure of that kind.
+// KeyOfSignal derives the key of a fatal signal, at an offset in a file.
 func KeyOfSignal(signo int32, file string, offset uint64, program string) uint64 {
 	return key('s', uint64(uint32(signo))<<32^offset, []byte(file), program)
 }
 
-// KeyOfExit identifies a failure of that kind.
+// KeyOfExit derives the key of an exit.
 func KeyOfExit(status int32, program string) uint64 {
 	return key('x', uint64(uint32(status)), nil, program)
 }
 
-// KeyOfHang identifies a failure of that kind.
+// KeyOfHang derives the key of a missed heartbeat.
 func KeyOfHang(program string) uint64 {
 	return key('h', 0, nil, program)
 }
 
+// key is never 0.
 func key(tag byte, number uint64, text []byte, program string) uint64 {
 	h := fnv.New64a()
 	h.Write(binary.LittleEndian.AppendUint64([]byte{tag}, number))

@@ -138,7 +138,7 @@ func (h *host) left() bool {
 	return true
 }
 
-func TestHoldKeepsForRelease(t *testing.T) {
+func TestHeldPacketsComeInAtRelease(t *testing.T) {
 	h := newHost(t)
 	b := New(h.st)
 	h.arrives("before")
@@ -158,7 +158,7 @@ func TestHoldKeepsForRelease(t *testing.T) {
 	}
 }
 
-func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
+func TestPacketsAfterHoldForCopyAreTheCopys(t *testing.T) {
 	h, copied := newHost(t), newHost(t)
 	b := New(h.st)
 	b.Hold()
@@ -178,7 +178,7 @@ func TestWhatArrivesAfterLeaveIsForAnother(t *testing.T) {
 	h.hears("three", "four")
 }
 
-func TestStoppedIsSilent(t *testing.T) {
+func TestSilentStackSendsNothing(t *testing.T) {
 	h := newHost(t)
 	b := New(h.st)
 	b.HoldForCopy()
@@ -216,7 +216,7 @@ func TestStoppedIsSilent(t *testing.T) {
 	}
 }
 
-func TestWhatIsKeptIsBounded(t *testing.T) {
+func TestKeptPacketsAreBounded(t *testing.T) {
 	h := newHost(t)
 	b := New(h.st)
 	b.HoldForCopy()
@@ -241,7 +241,7 @@ func TestDeliverRefuses(t *testing.T) {
 	if err := Deliver(h.st, link, []byte{1}, nil); !errors.Is(err, wire.ErrMalformed) {
 		t.Errorf("half a frame: %v", err)
 	}
-	// Too short for Ethernet, and for somebody else.
+	// Too short for Ethernet, and for another host.
 	other := append([]byte("\x02\x00\x00\x00\x00\x09\x02\x00\x00\x00\x00\x02\x08\x00"), datagram("no")...)
 	kept := wire.AppendFrame(wire.AppendFrame(nil, []byte("short")), other)
 	if err := Deliver(h.st, link, kept, nil); err != nil {
