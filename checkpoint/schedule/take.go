@@ -186,6 +186,7 @@ func (m *machine) count(manifest checkpoint.Manifest, stoppedAt time.Time) {
 		m.s.Recent = slices.Delete(m.s.Recent, 0, extra)
 	}
 	m.do(Count{Manifest: manifest})
+	m.in.Parent = manifest.Seq // of one that is begun in this step
 	m.answer(a, manifest, nil)
 	m.retain()
 }
