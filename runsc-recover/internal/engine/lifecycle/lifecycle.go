@@ -50,9 +50,11 @@ const (
 	// minTick keeps a timer whose run time stands still, in a paused container,
 	// from coming at once.
 	minTick = 10 * time.Millisecond
-	// maxEarly bounds the reports of a sandbox that isn't admitted yet. A copy
-	// says nothing before it runs; a hostile copy's further reports are dropped.
-	maxEarly = 16
+	// maxEarly bounds the reports of a sandbox that isn't admitted yet: as many
+	// threads as may wait for a checkpoint. earlyMargin is the room beside for the
+	// news of its end.
+	maxEarly    = 1024
+	earlyMargin = 4
 	// maxReason bounds a reason that quotes an error, and maxProgram a program's
 	// name, in bytes.
 	maxReason  = 1024
@@ -126,6 +128,7 @@ type sandboxState struct {
 	closed     bool    // the sandbox is gone
 	early      []Event // reports before the sandbox is admitted
 
+	earlyStop  bool    // a failure is among them, at which the sandbox stopped
 	paused        bool
 	pausing       bool // a change is under way, for which pauseRequests wait
 	pauseRequests []request

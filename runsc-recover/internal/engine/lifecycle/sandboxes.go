@@ -132,7 +132,7 @@ func (l *Lifecycle) admit(generation int) {
 	sb := l.sandbox(generation)
 	sb.admitted = true
 	early := sb.early
-	sb.early = nil
+	sb.early, sb.earlyStop = nil, false
 	for _, e := range early {
 		l.fromSandbox(generation, e)
 	}
@@ -173,15 +173,33 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 	}
 }
 
+// keepEarly keeps a report until its sandbox is admitted. Of a sandbox that says too
+// much, threads are turned away, as they are when too many wait for a checkpoint.
 func (l *Lifecycle) keepEarly(generation int, sb *sandboxState, e Event) {
-	if d, ok := e.(DamageFound); ok {
-		sb.damage = d.Err.asError()
-		if sb.holds.seq != 0 {
-			l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+	room := maxEarly + earlyMargin
+	switch e := e.(type) {
+	case DamageFound:
+		l.damagedEarly(generation, sb, e)
+	case Exited:
+	default:
+		if sb.earlyStop {
+			return // a stopped program can't have said so
+		}
+		if _, sb.earlyStop = e.(Failed); !sb.earlyStop {
+			room = maxEarly
 		}
 	}
-	if len(sb.early) < maxEarly {
+	if len(sb.early) < room {
 		sb.early = append(sb.early, e)
+	} else if r, ok := e.(CheckpointRequested); ok {
+		l.do(AnswerProgram{Generation: generation, TIDs: []int32{r.TID}, Err: FaultOf(schedule.ErrOff)})
+	}
+}
+
+func (l *Lifecycle) damagedEarly(generation int, sb *sandboxState, e DamageFound) {
+	sb.damage = e.Err.asError()
+	if sb.holds.seq != 0 {
+		l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
 	}
 }
 
