@@ -85,9 +85,10 @@ type Lifecycle struct {
 	standby  standby.State
 	claimed  *standby.Standby // by the claim under way
 
-	started bool // Start was asked for
-	begun   bool // and has worked: there is a program, or will be a copy of it
-	paused  bool // the operator wants the program paused
+	started bool   // Start was asked for
+	begun   bool   // and has worked: there is a program, or will be a copy of it
+	paused  bool   // the operator wants the program paused
+	wish    uint64 // request that asked for that, or for the contrary
 	over    bool
 	status  int  // once over
 	network bool // known
@@ -127,8 +128,8 @@ type sandboxState struct {
 	admitted   bool
 	closed     bool    // the sandbox is gone
 	early      []Event // reports before the sandbox is admitted
-
 	earlyStop  bool    // a failure is among them, at which the sandbox stopped
+
 	paused        bool
 	pausing       bool // a change is under way, for which pauseRequests wait
 	pauseRequests []request

@@ -43,9 +43,11 @@ func (l *Lifecycle) refuse(reasons []string) {
 	l.do(Refuse{Generation: l.current, Reasons: reasons})
 }
 
-// refused ends a program that can't be let go as it would have ended.
+// refused ends a program that can't be let go as it would have ended. One that
+// lives on may not have been paused because it was failing.
 func (l *Lifecycle) refused(e Refused) {
 	if e.Err == nil {
+		l.settlePause(e.Generation)
 		return
 	}
 	l.do(Warn{Text: "failure not refused", Err: e.Err})

@@ -124,6 +124,9 @@ func (l *Lifecycle) dispatch(r request) {
 	case ForegroundAsked:
 		l.deliver(r, e.Signal, false, true)
 	case PauseAsked:
+		if r.id == l.wish { // another sandbox may have failed to see to it
+			l.paused = e.Paused
+		}
 		sb := l.sandbox(l.current)
 		sb.pauseRequests = append(sb.pauseRequests, r)
 		l.settlePause(l.current)
@@ -287,7 +290,7 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 	}
 	d.sent.delivered = true
 	if sb := l.sandbox(l.current); kill && sb.paused {
-		l.paused = false
+		l.paused, l.wish = false, 0
 		l.settlePause(l.current)
 	}
 	l.reply(Reply{Request: e.Request})
@@ -329,7 +332,7 @@ func (l *Lifecycle) pauseAsked(e PauseAsked) {
 		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
 		return
 	}
-	l.paused = e.Paused
+	l.paused, l.wish = e.Paused, e.Request
 	l.await(request{id: e.Request, event: e})
 }
 
@@ -356,8 +359,8 @@ func (l *Lifecycle) pauseChanged(e PauseChanged) {
 	}
 	sb.pausing = false
 	if err := e.Err.asError(); err != nil {
-		// A copy that will take its place sees to the wish.
-		if e.Generation == l.current && !sb.failing && !l.recovering() {
+		// The copy that takes the sandbox's place sees to the wish.
+		if e.Generation == l.current && !turnedAway(err) && !sb.failing && !l.recovering() {
 			l.paused = sb.paused
 			l.do(Warn{Text: "program not paused or resumed", Err: e.Err})
 		}
