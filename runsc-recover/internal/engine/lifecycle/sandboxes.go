@@ -295,7 +295,7 @@ func (l *Lifecycle) noteFailure(f failure.State) {
 // was released from is damaged.
 func (l *Lifecycle) damaged(e DamageFound) {
 	sb := l.sandbox(l.current)
-	if sb.holds.seq == 0 { // it is the end of the sandbox all the same
+	if sb.holds.seq == 0 { // the sandbox ends all the same
 		l.exited(Exited{Generation: e.Generation, Crashed: true, Err: e.Err})
 		return
 	}

@@ -1,0 +1,384 @@
+package lifecycle
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"time"
+
+	"runsc-recover/checkpoint"
+	"runsc-recover/checkpoint/config"
+	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
+)
+
+// world is all that surrounds a container: sandboxes, store, host and timers. They do
+// as random numbers say, within their contracts.
+type world struct {
+	random *rand.Rand
+	now    time.Time
+	// faults counts the actions that fail, of a hundred. Of a hundred things that
+	// happen, quick more than 20 are actions being done, and commands are commands.
+	faults, quick, commands int
+	hostile                 bool // sandboxes report anything
+	begun                   bool // a program was started
+	calming                 bool // nothing fails or goes on for ever
+	open                    Opened
+
+	fakes   map[int]*fakeSandbox
+	pending []pendingAction // not done yet
+	answers []Event         // on their way
+	timers  map[timerKey]time.Time
+	taking  bool
+	aborted bool
+	kept    map[checkpoint.Seq]bool // all that were ever taken
+	kills   uint64
+	last    uint64 // request
+	threads int32
+}
+
+// pendingAction is an action that awaits its answer.
+type pendingAction struct {
+	action Action
+	since  time.Time
+}
+
+// timerWatch is the end of WatchMemory.
+const timerWatch Timer = "watch"
+
+type timerKey struct {
+	timer      Timer
+	generation int
+}
+
+func newWorld(random *rand.Rand) world {
+	w := world{
+		random: random, now: beginning, fakes: map[int]*fakeSandbox{}, timers: map[timerKey]time.Time{}, kept: map[checkpoint.Seq]bool{},
+	}
+	w.faults = pick(&w, 0, 2, 10, 40)
+	w.quick = pick(&w, 10, 30, 50)
+	w.commands = pick(&w, 1, 5, 20)
+	w.hostile = w.one(5)
+	return w
+}
+
+// upTo returns a number from 0 to n-1.
+func (w *world) upTo(n int) int { return w.random.IntN(n) }
+
+// one reports true once in n times.
+func (w *world) one(n int) bool { return w.upTo(n) == 0 }
+
+func pick[T any](w *world, choices ...T) T { return choices[w.upTo(len(choices))] }
+
+func (w *world) fake(generation int) *fakeSandbox { return w.fakes[generation] }
+
+// opened is the container's beginning.
+func (w *world) opened() Opened {
+	cfg, err := config.Parse(map[string]string{
+		"enabled":      strconv.FormatBool(!w.one(20)),
+		"standby":      pick(w, "hot", "hot", "warm", "cold", "auto"),
+		"interval":     pick(w, "10ms", "100ms", "1s"),
+		"max-overhead": pick(w, "5%", "20%", "100%"),
+		"retain":       pick(w, "1", "2", "8"),
+		"on":           pick(w, "report,signal", "report", "report,signal,exit"),
+		"grace":        pick(w, "0s", "50ms", "2s"),
+		"max-attempts": pick(w, "1", "3", "6", "20"),
+		"max-rate":     pick(w, "1", "60", "60"),
+		"exhausted":    pick(w, "exit", "restart", "restart"),
+		"durability":   pick(w, "memory", "disk"),
+		"store-limit":  pick(w, "none", "none", "1MiB"),
+		"standby-lag":  pick(w, "0s", "2s", "2s"),
+	})
+	if err != nil {
+		panic(err)
+	}
+	o := Opened{Request: w.request(), Config: cfg, HostNetwork: w.one(4), Limited: w.one(3), CountsOOM: w.one(3)}
+	for seq := checkpoint.Seq(1); !w.one(3); seq++ {
+		if w.kept[seq] = true; w.one(4) {
+			o.Bad = append(o.Bad, BadCheckpoint{Seq: seq, Text: "unreadable"})
+			continue
+		}
+		m := w.manifest(seq, seq-1, checkpoint.TriggerInterval)
+		m.TakenAt = w.now.Add(-time.Hour)
+		o.Kept = append(o.Kept, m)
+	}
+	if n := len(o.Kept); n > 0 && !w.one(3) {
+		o.Resume, o.Head, o.Episodes = true, o.Kept[w.upTo(n)].Seq, w.upTo(3)
+	}
+	w.open = o
+	return o
+}
+
+func (w *world) manifest(seq, parent checkpoint.Seq, trigger checkpoint.Trigger) checkpoint.Manifest {
+	m := checkpoint.Manifest{Seq: seq, Parent: parent, Trigger: trigger, TakenAt: w.now, Generation: 1}
+	m.RunTime = time.Duration(seq) * time.Millisecond
+	m.Pages.Bytes = int64(w.upTo(1 << 26))
+	m.Pages.Changed = int64(w.upTo(1 + int(m.Pages.Bytes)))
+	m.Pages.Stored = m.Pages.Changed / 2
+	m.Cost.Stop = time.Duration(w.upTo(500)) * time.Microsecond
+	return m
+}
+
+func (w *world) request() uint64 {
+	w.last++
+	return w.last
+}
+
+// perform takes over an action.
+func (w *world) perform(a Action) {
+	switch a := a.(type) {
+	case SetTimer:
+		w.timers[timerKey{a.Timer, a.Generation}] = w.now.Add(a.After)
+	case CancelTimer:
+		delete(w.timers, timerKey{a.Timer, 0})
+	case AbortCheckpoint, AbandonCheckpoint:
+		w.aborted = w.taking
+	case AnswerProgram:
+		if b := w.fake(a.Generation); b != nil {
+			b.waiting = slices.DeleteFunc(b.waiting, func(tid int32) bool { return slices.Contains(a.TIDs, tid) })
+		}
+	case RemoveCheckpoints:
+		if a.For != "" {
+			w.await(a)
+		}
+	case WatchMemory:
+		w.timers[timerKey{timerWatch, 0}] = w.now.Add(a.After)
+	case Save, Reply, Warn, End, AnnounceStart, OpenCheckpoint, CloseCheckpoint, RepeatSignals, BeginEpisode, BeginAttempt,
+		NoteRestored, NoteReleased, EndAttempt, EndEpisode:
+	default:
+		w.await(a)
+	}
+}
+
+// await takes over an action that is answered later.
+func (w *world) await(a Action) {
+	switch a := a.(type) {
+	case Boot:
+		w.fakes[a.Generation] = &fakeSandbox{generation: a.Generation}
+	case Destroy:
+		w.fakes[a.Generation].destroying = true
+	case Pause:
+		w.fakes[a.Generation].pausing = true
+	case Release:
+		w.fakes[a.Generation].released = true
+	case TakeCheckpoint:
+		w.taking = true
+	}
+	w.pending = append(w.pending, pendingAction{a, w.now})
+}
+
+// next is the next event, nil for a command's.
+func (w *world) next() Event {
+	for range 50 {
+		var e Event
+		switch n := w.upTo(100); {
+		case n < w.commands || !w.begun && w.one(5):
+			return nil
+		case n < 20+w.quick:
+			e = w.answer(w.one(3))
+		case n < 30+w.quick:
+			e = w.timer(false)
+		case n < 35+w.quick:
+			if b := pick(w, append(w.sortedFakes(), nil)...); b != nil && b.alive {
+				w.live(b)
+			}
+		default:
+			e = w.hear()
+		}
+		if e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+// calm is an event that brings all to rest, nil when it is.
+func (w *world) calm() Event {
+	for len(w.pending) > 0 || len(w.answers) > 0 {
+		if e := w.answer(false); e != nil {
+			return e
+		}
+	}
+	if e := w.hear(); e != nil {
+		return e
+	}
+	return w.timer(true)
+}
+
+// hear is a report that is on its way, nil for none.
+func (w *world) hear() Event {
+	fakes := slices.DeleteFunc(w.sortedFakes(), func(b *fakeSandbox) bool { return len(b.reports) == 0 || !b.booted })
+	if len(fakes) == 0 {
+		return nil
+	}
+	b := pick(w, fakes...)
+	e := b.reports[0]
+	b.reports = b.reports[1:]
+	return e
+}
+
+// timer is the end of a timer, nil for none.
+func (w *world) timer(calm bool) Event {
+	keys := slices.SortedFunc(maps.Keys(w.timers), func(a, b timerKey) int { return w.timers[a].Compare(w.timers[b]) })
+	keys = slices.DeleteFunc(keys, func(k timerKey) bool {
+		return calm && k.timer != TimerSettle && k.timer != TimerKill && k.timer != TimerRetry
+	})
+	if len(keys) == 0 {
+		return nil
+	}
+	key := keys[0]
+	if due := w.timers[key]; due.After(w.now) {
+		w.now = due
+	}
+	delete(w.timers, key)
+	if key.timer == timerWatch {
+		return MemorySeen{Use: w.use(), At: w.now, Err: w.fault(nil)}
+	}
+	return TimerFired{Timer: key.timer, Generation: key.generation}
+}
+
+// answer does something that is to be done and answers it, or lets the answer be
+// on its way. It is nil when there is nothing.
+func (w *world) answer(later bool) Event {
+	if n := len(w.answers); n > 0 && (w.calming || len(w.pending) == 0 || w.one(2)) {
+		i := w.upTo(n)
+		e := w.answers[i]
+		w.answers = slices.Delete(w.answers, i, i+1)
+		return e
+	}
+	n := len(w.pending)
+	if n == 0 {
+		return nil
+	}
+	i := w.upTo(n)
+	d := w.pending[i]
+	w.pending = slices.Delete(w.pending, i, i+1)
+	e := w.do(d)
+	if _, boot := e.(Booted); e != nil && later && !boot {
+		w.answers = append(w.answers, e)
+		return nil
+	}
+	return e
+}
+
+// do does an action and returns its answer, nil for none.
+func (w *world) do(d pendingAction) Event {
+	switch a := d.action.(type) {
+	case Boot:
+		return w.boot(a)
+	case PrepareStart:
+		w.begun = true
+		e := StartPrepared{}
+		if w.one(10) {
+			e.Err = w.fault(nil)
+		}
+		return e
+	case StartProgram:
+		w.begun = true
+		b := w.fake(a.Generation)
+		var err *Fault
+		if !b.alive || w.one(5) {
+			err = w.fault(b)
+		}
+		w.begin(b, err)
+		return ProgramStarted{Generation: a.Generation, At: d.since, Err: err}
+	case StartAfresh:
+		b := w.fake(a.Generation)
+		err := w.fault(b)
+		w.begin(b, err)
+		return Restarted{Generation: a.Generation, Err: err}
+	case Restore:
+		return w.restore(a)
+	case AwaitPages:
+		if !w.fake(a.Generation).alive {
+			return nil
+		}
+		return PagesLoaded{Generation: a.Generation, Work: time.Duration(w.upTo(200)) * time.Millisecond}
+	case Release:
+		b := w.fake(a.Generation)
+		err := w.fault(b)
+		w.begin(b, err)
+		return Released{Generation: a.Generation, Err: err}
+	case Destroy:
+		b := w.fake(a.Generation)
+		w.die(b)
+		b.destroyed = true
+		return Destroyed{Generation: a.Generation}
+	case TakeCheckpoint:
+		return w.take(a)
+	}
+	return w.doOther(d)
+}
+
+func (w *world) doOther(d pendingAction) Event {
+	switch a := d.action.(type) {
+	case ReadNetwork:
+		return NetworkRead{Generation: a.Generation, Err: w.busy(w.fake(a.Generation))}
+	case Refuse:
+		b := w.fake(a.Generation)
+		err := w.fault(b)
+		if err == nil {
+			b.stopped = false
+			if w.one(2) {
+				w.exit(b, 128+w.upTo(20))
+			}
+		}
+		return Refused{Generation: a.Generation, Err: err}
+	case CauseFailure:
+		b := w.fake(a.Generation)
+		err := w.fault(b)
+		switch {
+		case b.stopped:
+			err = FaultOf(sandbox.ErrFailing)
+		case err == nil:
+			w.fail(b, failure.Operator)
+		}
+		return FailureCaused{Generation: a.Generation, Err: err}
+	case Signal:
+		return w.signal(a)
+	case Pause:
+		b := w.fake(a.Generation)
+		err := w.busy(b)
+		if err == nil {
+			b.paused = a.Paused
+		}
+		b.pausing = false
+		return PauseChanged{Generation: a.Generation, Paused: a.Paused, Err: err}
+	case SetMemory:
+		return MemorySet{Request: a.Request}
+	case RemoveCheckpoints:
+		r := CheckpointsRemoved{For: a.For, Seqs: a.Seqs}
+		if !w.calming && w.upTo(100) < w.faults {
+			r.Failed = a.Seqs[:1]
+		}
+		return r
+	}
+	return w.read(d.action)
+}
+
+// read answers a question to the store or the host.
+func (w *world) read(a Action) Event {
+	use, err := w.use(), w.fault(nil)
+	switch a := a.(type) {
+	case CompactStore:
+		return StoreCompacted{For: a.For, Err: err}
+	case ReadUsage:
+		return UsageRead{Usage: checkpoint.Usage{Bytes: int64(w.upTo(1 << 21)), Live: int64(w.upTo(1 << 20))}, Err: err}
+	case ReadMemory:
+		return MemoryRead{Use: use, Err: err}
+	case WeighStandby:
+		return StandbyWeighed{Generation: a.Generation, Use: use, Measured: uint64(w.upTo(1 << 26)), Err: err}
+	case ReadOOMKills:
+		return OOMKillsRead{Generation: a.Generation, Kills: w.kills}
+	}
+	panic(fmt.Sprintf("%T isn't done", a))
+}
+
+// use is the container's memory use.
+func (w *world) use() schedule.Memory {
+	const limit = 1 << 29
+	return schedule.Memory{Limit: limit, Used: uint64(pick(w, limit/4, limit/2, limit/3, w.upTo(limit)))}
+}
