@@ -116,6 +116,7 @@ type Engine struct {
 	journal   episode.Journal
 	network   sandbox.Network
 	taking    *takenCheckpoint
+	start     *pending         // the first request for it
 	opened    chan openedImage // the checkpoint that was opened ahead; nil for none
 	exit      *statedir.Exit
 }
@@ -213,6 +214,9 @@ func (e *Engine) Run(ctx context.Context) statedir.Exit {
 func (e *Engine) turn(m message) {
 	if m.request != nil {
 		e.requests[m.request.id] = m.request
+	}
+	if _, ok := m.event.(lifecycle.StartAsked); ok && e.start == nil {
+		e.start = m.request
 	}
 	if ev, ok := m.event.(lifecycle.TimerFired); ok && !e.current(ev, m.timer) {
 		return

@@ -74,6 +74,7 @@ type fakeGen struct {
 	restErr   error
 	relErr    error
 	starting  chan struct{} // when set, Start waits for it
+	lingers   time.Duration // how long Start takes to return once the program runs
 	mute      chan struct{} // when set, a signal is answered once it is closed, with a hangup
 }
 
@@ -291,6 +292,7 @@ func (g *fakeGen) Start(context.Context) error {
 		<-g.starting
 	}
 	g.begin()
+	time.Sleep(g.lingers)
 	return nil
 }
 

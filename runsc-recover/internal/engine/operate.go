@@ -94,13 +94,16 @@ func (e *Engine) beforeStart() error {
 }
 
 func (e *Engine) startProgram(a lifecycle.StartProgram) {
-	begun := e.clock.now()
+	begun, p := e.clock.now(), e.start
 	e.withHandle(a.Generation, func(h *handle) error {
 		if err := e.beforeStart(); err != nil {
 			return err
 		}
 		return e.runFirst(h)
 	}, func(err error) lifecycle.Event {
+		if p != nil && err == nil {
+			p.done.Store(true)
+		}
 		return lifecycle.ProgramStarted{Generation: a.Generation, At: begun, Err: lifecycle.FaultOf(err)}
 	})
 }
@@ -254,7 +257,7 @@ func (e *Engine) signal(a lifecycle.Signal) {
 		return h.container.Signal(e.ctx, a.Signal, a.All)
 	}, func(err error) lifecycle.Event {
 		if p != nil && err == nil {
-			p.sent.Store(true)
+			p.done.Store(true)
 		}
 		return lifecycle.SignalSent{Request: a.Request, Generation: a.Generation, Err: lifecycle.FaultOf(err)}
 	})

@@ -21,8 +21,9 @@ type pending struct {
 	// signal was handed to a sandbox, 0 for none. Owned by the loop, and readable
 	// once the container is over.
 	signal int
-	// sent is set once the signal has reached the sandbox.
-	sent atomic.Bool
+	// done is set once the signal has reached the sandbox, or the program was
+	// started: the container may be over before the loop hears of that.
+	done atomic.Bool
 }
 
 // answer is the answer to a command.
@@ -79,8 +80,8 @@ func (e *Engine) ask(ctx context.Context, event func(id uint64) lifecycle.Event)
 		return a, a.err
 	default:
 	}
-	if p.sent.Load() || p.signal != 0 && e.exit.Status == 128+p.signal {
-		return answer{}, nil // the signal has ended the container, perhaps before its sandbox could say so
+	if p.done.Load() || p.signal != 0 && e.exit.Status == 128+p.signal {
+		return answer{}, nil // a signal has ended the container, perhaps before its sandbox could say so
 	}
 	return answer{}, errdefs.ErrNotRunning
 }

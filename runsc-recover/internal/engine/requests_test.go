@@ -494,6 +494,18 @@ func TestASignalThatEndsTheContainerWasDelivered(t *testing.T) {
 	})
 }
 
+// TestAProgramThatIsOverAtOnceWasStarted: the end of a quick program may be known
+// before its start has returned.
+func TestAProgramThatIsOverAtOnceWasStarted(t *testing.T) {
+	scenario(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.gen(1).lingers = 10 * time.Millisecond
+		w.program = func(g *fakeGen) { g.exit(sandbox.Exit{Status: 3}) }
+		expect.Equal(t, "start", w.engine.Start(t.Context()), nil)
+		expect.Equal(t, "status", (<-w.exit).Status, 3)
+	})
+}
+
 // A signal given while the start is under way is the program's, once there is
 // one; KILL waits for nothing.
 func TestSignalsDuringAStart(t *testing.T) {
