@@ -4,8 +4,7 @@
 // It must not know the packages that are tested.
 //
 // No locks. A kernel has gVisor's own goroutines, for its clocks and for each
-// task on which Do was called. A task's goroutine waits in the platform when the
-// test ends.
+// task on which Do was called. When the test ends they stand still.
 package kerneltest
 
 import (
@@ -146,6 +145,7 @@ func New(t testing.TB, st *stack.Stack) *kernel.Kernel {
 		Cgroup2FSInit:        cgroup2fs.NewFilesystem,
 	}))
 	must(t, k.Start())
+	t.Cleanup(k.Pause) // a kernel that stands still takes no processor
 	return k
 }
 
