@@ -58,10 +58,10 @@ func (e *Engine) reply(a lifecycle.Reply) {
 
 // ask hands a request to the loop and waits for its answer. Errors: ErrNotRunning
 // when the container ends first.
-func (e *Engine) ask(ctx context.Context, event func(id uint64) lifecycle.Event) (answer, error) {
+func (e *Engine) ask(ctx context.Context, asked func(id uint64) lifecycle.Event) (answer, error) {
 	p := e.newRequest()
 	select {
-	case e.inbox <- message{event: event(p.id), request: p}:
+	case e.inbox <- message{event: asked(p.id), request: p}:
 	case <-e.closed:
 		return answer{}, errdefs.ErrNotRunning
 	case <-ctx.Done():

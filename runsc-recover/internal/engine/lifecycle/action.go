@@ -14,20 +14,6 @@ import (
 // passed by value. Generation says which sandbox is meant.
 type Action interface{ action() }
 
-// Timer names a timer. Setting one takes the place of the same timer of the same
-// generation that was set before.
-type Timer string
-
-// The timers.
-const (
-	TimerProbation  Timer = "probation"  // the recovery machine's
-	TimerCheckpoint Timer = "checkpoint" // the schedule's
-	TimerStandby    Timer = "standby"    // the standby machine's
-	TimerSettle     Timer = "settle"     // a copy has had the processors for itself
-	TimerKill       Timer = "kill"       // a sandbox was sent KILL; by generation
-	TimerRetry      Timer = "retry"      // requests that a failing sandbox turned away
-)
-
 // Actions on sandboxes.
 type (
 	// Boot makes a sandbox. It is answered by Booted.

@@ -18,6 +18,20 @@ import (
 // which sandbox is meant; Err is nil when an action worked.
 type Event interface{ event() }
 
+// Timer names a timer. Setting one takes the place of the same timer of the same
+// generation that was set before.
+type Timer string
+
+// The timers.
+const (
+	TimerProbation  Timer = "probation"  // the recovery machine's
+	TimerCheckpoint Timer = "checkpoint" // the schedule's
+	TimerStandby    Timer = "standby"    // the standby machine's
+	TimerSettle     Timer = "settle"     // a copy has had the processors for itself
+	TimerKill       Timer = "kill"       // a sandbox was sent KILL; by generation
+	TimerRetry      Timer = "retry"      // requests that a failing sandbox turned away
+)
+
 // Opened is the first event: the container's store was read.
 type Opened struct {
 	Request uint64        `json:"request"`
