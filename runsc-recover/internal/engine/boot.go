@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
@@ -29,7 +31,7 @@ type handle struct {
 }
 
 // boot makes a sandbox in the background.
-func (e *Engine) boot(a lifecycle.Boot) {
+func (e *Engine) boot(a action.Boot) {
 	opts := e.bootOptions(a)
 	events := make(chan sandbox.Event, maxEvents)
 	opts.Events = events
@@ -37,7 +39,7 @@ func (e *Engine) boot(a lifecycle.Boot) {
 		worked := e.processorTime(nil)
 		sb, err := e.opts.Boot(e.ctx, opts)
 		if err != nil {
-			e.post(lifecycle.Booted{Generation: a.Generation, Err: lifecycle.FaultOf(fmt.Errorf("boot sandbox: %w", err))})
+			e.post(event.Booted{Generation: a.Generation, Err: fault.Of(fmt.Errorf("boot sandbox: %w", err))})
 			return
 		}
 		h := &handle{
@@ -49,7 +51,7 @@ func (e *Engine) boot(a lifecycle.Boot) {
 				h.record.Processes = append(h.record.Processes, p)
 			}
 		}
-		if !e.send(message{event: lifecycle.Booted{Generation: a.Generation}, handle: h}) {
+		if !e.send(message{event: event.Booted{Generation: a.Generation}, handle: h}) {
 			go drain(events)
 			e.destroyNow(h)
 			return
@@ -58,7 +60,7 @@ func (e *Engine) boot(a lifecycle.Boot) {
 	})
 }
 
-func (e *Engine) bootOptions(a lifecycle.Boot) sandbox.BootOptions {
+func (e *Engine) bootOptions(a action.Boot) sandbox.BootOptions {
 	opts := e.opts.Template
 	opts.Generation = a.Generation
 	opts.ID = e.opts.GenerationID(a.Generation)
@@ -80,7 +82,7 @@ func (e *Engine) listen(generation int, events <-chan sandbox.Event) {
 			e.post(report)
 		}
 	}
-	e.post(lifecycle.Closed{Generation: generation})
+	e.post(event.Closed{Generation: generation})
 }
 
 func drain(events <-chan sandbox.Event) {
@@ -89,19 +91,19 @@ func drain(events <-chan sandbox.Event) {
 }
 
 // reportOf is a sandbox's report as an event; nil for an empty one.
-func reportOf(generation int, ev sandbox.Event) lifecycle.Event {
+func reportOf(generation int, ev sandbox.Event) event.Event {
 	switch {
 	case ev.Failure != nil:
-		return lifecycle.Failed{Generation: generation, Failure: *ev.Failure, StopTook: time.Since(ev.Failure.Time)}
+		return event.Failed{Generation: generation, Failure: *ev.Failure, StopTook: time.Since(ev.Failure.Time)}
 	case ev.Checkpoint != nil:
-		return lifecycle.CheckpointRequested{Generation: generation, TID: ev.Checkpoint.TID}
+		return event.CheckpointRequested{Generation: generation, TID: ev.Checkpoint.TID}
 	case ev.Resolved:
-		return lifecycle.Resolved{Generation: generation}
+		return event.Resolved{Generation: generation}
 	case ev.Exited != nil:
 		x := ev.Exited
-		return lifecycle.Exited{Generation: generation, Status: x.Status, Crashed: x.Crashed, Err: lifecycle.FaultOf(x.Err)}
+		return event.Exited{Generation: generation, Status: x.Status, Crashed: x.Crashed, Err: fault.Of(x.Err)}
 	case ev.Damaged != nil:
-		return lifecycle.DamageFound{Generation: generation, Err: lifecycle.FaultOf(ev.Damaged)}
+		return event.DamageFound{Generation: generation, Err: fault.Of(ev.Damaged)}
 	}
 	return nil
 }
@@ -115,7 +117,7 @@ func (e *Engine) destroy(h *handle, hangup bool) {
 			}
 		}
 		e.destroyNow(h)
-		e.post(lifecycle.Destroyed{Generation: h.generation})
+		e.post(event.Destroyed{Generation: h.generation})
 	})
 }
 
@@ -140,7 +142,7 @@ func (e *Engine) processorTime(h *handle) time.Duration {
 
 // withHandle runs f in the background with a sandbox. A sandbox that is gone gives
 // an error in its place.
-func (e *Engine) withHandle(generation int, f func(h *handle) error, answer func(error) lifecycle.Event) {
+func (e *Engine) withHandle(generation int, f func(h *handle) error, answer func(error) event.Event) {
 	h := e.sandboxes[generation]
 	e.background(func() {
 		err := sandbox.ErrGone

@@ -11,6 +11,7 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
@@ -124,7 +125,7 @@ type Engine struct {
 // message is an event on its way to the loop, with the live objects that belong to
 // it and that an event can't hold.
 type message struct {
-	event   lifecycle.Event
+	event   event.Event
 	handle  *handle         // of Booted
 	network sandbox.Network // of NetworkRead
 	request *pending        // of a command's event
@@ -176,8 +177,8 @@ func (e *Engine) Create(ctx context.Context) error {
 
 // open reads the store's checkpoints from before. A store that can't be read is a
 // problem to report, not one to end the container for.
-func (e *Engine) open(ctx context.Context) (lifecycle.Opened, error) {
-	o := lifecycle.Opened{
+func (e *Engine) open(ctx context.Context) (event.Opened, error) {
+	o := event.Opened{
 		Config: e.opts.Config, HostNetwork: e.opts.Template.NetworkStack == config.NetworkHost,
 		Limited: e.opts.Memory != nil, CountsOOM: e.opts.OOMKills != nil,
 	}
@@ -187,7 +188,7 @@ func (e *Engine) open(ctx context.Context) (lifecycle.Opened, error) {
 	}
 	o.Kept = kept
 	for seq, err := range bad {
-		o.Bad = append(o.Bad, lifecycle.BadCheckpoint{Seq: seq, Text: err.Error()})
+		o.Bad = append(o.Bad, event.BadCheckpoint{Seq: seq, Text: err.Error()})
 	}
 	return o, e.resume(&o)
 }
@@ -202,7 +203,7 @@ func (e *Engine) Run(ctx context.Context) statedir.Exit {
 			e.turn(m)
 		case <-done:
 			done = nil
-			e.turn(message{event: lifecycle.ShutdownAsked{Status: 128 + sigKill}})
+			e.turn(message{event: event.ShutdownAsked{Status: 128 + sigKill}})
 		}
 	}
 	close(e.closed)
@@ -215,10 +216,10 @@ func (e *Engine) turn(m message) {
 	if m.request != nil {
 		e.requests[m.request.id] = m.request
 	}
-	if _, ok := m.event.(lifecycle.StartAsked); ok && e.start == nil {
+	if _, ok := m.event.(event.StartAsked); ok && e.start == nil {
 		e.start = m.request
 	}
-	if ev, ok := m.event.(lifecycle.TimerFired); ok && !e.current(ev, m.timer) {
+	if ev, ok := m.event.(event.TimerFired); ok && !e.current(ev, m.timer) {
 		return
 	}
 	e.note(m)
@@ -233,24 +234,24 @@ func (e *Engine) turn(m message) {
 // note takes over the objects that belong to an event.
 func (e *Engine) note(m message) {
 	switch ev := m.event.(type) {
-	case lifecycle.Booted:
+	case event.Booted:
 		if m.handle != nil {
 			e.sandboxes[ev.Generation] = m.handle
 		}
-	case lifecycle.Destroyed:
+	case event.Destroyed:
 		delete(e.sandboxes, ev.Generation)
-	case lifecycle.NetworkRead:
+	case event.NetworkRead:
 		if ev.Err == nil {
 			e.network = m.network
 		}
-	case lifecycle.CheckpointTaken:
+	case event.CheckpointTaken:
 		e.taking = nil
 	}
 }
 
 // post hands an event to the loop. It reports false when the loop has ended; the
 // event is then lost.
-func (e *Engine) post(ev lifecycle.Event) bool { return e.send(message{event: ev}) }
+func (e *Engine) post(ev event.Event) bool { return e.send(message{event: ev}) }
 
 func (e *Engine) send(m message) bool {
 	select {

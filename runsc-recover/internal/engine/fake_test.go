@@ -20,7 +20,7 @@ import (
 	"runsc-recover/checkpoint/store"
 	"runsc-recover/oci/statedir"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/runsc-recover/internal/episode"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
@@ -176,7 +176,7 @@ type engineState struct {
 func (w *world) state() engineState {
 	w.t.Helper()
 	e := w.engine
-	a, err := e.ask(w.t.Context(), func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	a, err := e.ask(w.t.Context(), func(id uint64) event.Event { return event.Looked{Request: id} })
 	v := a.view
 	s := engineState{
 		Status: string(v.Status), Generation: v.Generation, Phase: v.Phase.String(), CheckpointError: v.Problem, Standby: v.Standby,

@@ -8,41 +8,43 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/host/procusage"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // performOnSandbox carries out an action on a sandbox, in the background.
-func (e *Engine) performOnSandbox(a lifecycle.Action) {
+func (e *Engine) performOnSandbox(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.Boot:
+	case action.Boot:
 		e.boot(a)
-	case lifecycle.PrepareStart:
-		e.background(func() { e.post(lifecycle.StartPrepared{Err: lifecycle.FaultOf(e.beforeStart())}) })
-	case lifecycle.StartProgram:
+	case action.PrepareStart:
+		e.background(func() { e.post(event.StartPrepared{Err: fault.Of(e.beforeStart())}) })
+	case action.StartProgram:
 		e.startProgram(a)
-	case lifecycle.StartAfresh:
-		e.withHandle(a.Generation, e.startAfresh, func(err error) lifecycle.Event {
-			return lifecycle.Restarted{Generation: a.Generation, Err: lifecycle.FaultOf(err)}
+	case action.StartAfresh:
+		e.withHandle(a.Generation, e.startAfresh, func(err error) event.Event {
+			return event.Restarted{Generation: a.Generation, Err: fault.Of(err)}
 		})
-	case lifecycle.AnnounceStart:
+	case action.AnnounceStart:
 		if e.opts.AfterStart != nil {
 			e.background(func() { e.opts.AfterStart(e.ctx) })
 		}
-	case lifecycle.ReadNetwork:
+	case action.ReadNetwork:
 		e.readNetwork(a)
-	case lifecycle.OpenCheckpoint:
+	case action.OpenCheckpoint:
 		e.openImage(a.Seq)
-	case lifecycle.CloseCheckpoint:
+	case action.CloseCheckpoint:
 		e.closeImage()
-	case lifecycle.Restore:
+	case action.Restore:
 		e.restore(a)
-	case lifecycle.AwaitPages:
+	case action.AwaitPages:
 		e.awaitPages(a)
-	case lifecycle.Release:
+	case action.Release:
 		e.release(a)
-	case lifecycle.Destroy:
+	case action.Destroy:
 		if h := e.sandboxes[a.Generation]; h != nil {
 			e.destroy(h, a.Hangup)
 		}
@@ -52,36 +54,36 @@ func (e *Engine) performOnSandbox(a lifecycle.Action) {
 }
 
 // operate carries out an operator's action, or one at a failure.
-func (e *Engine) operate(a lifecycle.Action) {
+func (e *Engine) operate(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.Refuse:
+	case action.Refuse:
 		e.log.Info("failure refused", "reasons", a.Reasons)
-		e.withHandle(a.Generation, func(h *handle) error { return h.Refuse(e.ctx) }, func(err error) lifecycle.Event {
-			return lifecycle.Refused{Generation: a.Generation, Err: lifecycle.FaultOf(err)}
+		e.withHandle(a.Generation, func(h *handle) error { return h.Refuse(e.ctx) }, func(err error) event.Event {
+			return event.Refused{Generation: a.Generation, Err: fault.Of(err)}
 		})
-	case lifecycle.CauseFailure:
-		e.withHandle(a.Generation, func(h *handle) error { return h.Fail(e.ctx, a.Failure) }, func(err error) lifecycle.Event {
-			return lifecycle.FailureCaused{Generation: a.Generation, Err: lifecycle.FaultOf(err)}
+	case action.CauseFailure:
+		e.withHandle(a.Generation, func(h *handle) error { return h.Fail(e.ctx, a.Failure) }, func(err error) event.Event {
+			return event.FailureCaused{Generation: a.Generation, Err: fault.Of(err)}
 		})
-	case lifecycle.Signal:
+	case action.Signal:
 		e.signal(a)
-	case lifecycle.RepeatSignals:
-		e.withHandle(a.Generation, func(h *handle) error { return repeatSignals(e.ctx, h, a) }, func(err error) lifecycle.Event {
+	case action.RepeatSignals:
+		e.withHandle(a.Generation, func(h *handle) error { return repeatSignals(e.ctx, h, a) }, func(err error) event.Event {
 			if err != nil {
 				e.log.Error("signals not repeated to copy", "error", err)
 			}
 			return nil
 		})
-	case lifecycle.Pause:
+	case action.Pause:
 		e.withHandle(a.Generation, func(h *handle) error {
 			if a.Paused {
 				return h.Pause(e.ctx)
 			}
 			return h.Resume(e.ctx)
-		}, func(err error) lifecycle.Event {
-			return lifecycle.PauseChanged{Generation: a.Generation, Paused: a.Paused, Err: lifecycle.FaultOf(err)}
+		}, func(err error) event.Event {
+			return event.PauseChanged{Generation: a.Generation, Paused: a.Paused, Err: fault.Of(err)}
 		})
-	case lifecycle.SetMemory:
+	case action.SetMemory:
 		e.setMemory(a)
 	}
 }
@@ -93,18 +95,18 @@ func (e *Engine) beforeStart() error {
 	return e.opts.BeforeStart(e.ctx)
 }
 
-func (e *Engine) startProgram(a lifecycle.StartProgram) {
+func (e *Engine) startProgram(a action.StartProgram) {
 	begun, p := e.clock.now(), e.start
 	e.withHandle(a.Generation, func(h *handle) error {
 		if err := e.beforeStart(); err != nil {
 			return err
 		}
 		return e.runFirst(h)
-	}, func(err error) lifecycle.Event {
+	}, func(err error) event.Event {
 		if p != nil && err == nil {
 			p.done.Store(true)
 		}
-		return lifecycle.ProgramStarted{Generation: a.Generation, At: begun, Err: lifecycle.FaultOf(err)}
+		return event.ProgramStarted{Generation: a.Generation, At: begun, Err: fault.Of(err)}
 	})
 }
 
@@ -136,13 +138,13 @@ func (e *Engine) startAfresh(h *handle) error {
 	return h.container.Start(ctx)
 }
 
-func (e *Engine) readNetwork(a lifecycle.ReadNetwork) {
+func (e *Engine) readNetwork(a action.ReadNetwork) {
 	h := e.sandboxes[a.Generation]
 	e.background(func() {
-		m := message{event: lifecycle.NetworkRead{Generation: a.Generation, Err: lifecycle.FaultOf(sandbox.ErrGone)}}
+		m := message{event: event.NetworkRead{Generation: a.Generation, Err: fault.Of(sandbox.ErrGone)}}
 		if h != nil {
 			network, err := h.Network(e.ctx)
-			m = message{event: lifecycle.NetworkRead{Generation: a.Generation, Err: lifecycle.FaultOf(err)}, network: network}
+			m = message{event: event.NetworkRead{Generation: a.Generation, Err: fault.Of(err)}, network: network}
 		}
 		e.send(m)
 	})
@@ -181,10 +183,10 @@ func (e *Engine) closeImage() {
 
 // restore loads a checkpoint in a sandbox: the image that was opened ahead for a
 // recovery, or another for a standby.
-func (e *Engine) restore(a lifecycle.Restore) {
+func (e *Engine) restore(a action.Restore) {
 	opened := e.opened
 	e.opened = nil
-	done := lifecycle.Restored{Generation: a.Generation, Seq: a.Seq}
+	done := event.Restored{Generation: a.Generation, Seq: a.Seq}
 	e.withHandle(a.Generation, func(h *handle) error {
 		ctx, cancel := e.bounded()
 		defer cancel()
@@ -203,28 +205,28 @@ func (e *Engine) restore(a lifecycle.Restore) {
 			return fmt.Errorf("restore checkpoint: %w", err)
 		}
 		return nil
-	}, func(err error) lifecycle.Event {
-		done.Err = lifecycle.FaultOf(err)
+	}, func(err error) event.Event {
+		done.Err = fault.Of(err)
 		return done
 	})
 }
 
-func (e *Engine) awaitPages(a lifecycle.AwaitPages) {
+func (e *Engine) awaitPages(a action.AwaitPages) {
 	var work time.Duration
 	e.withHandle(a.Generation, func(h *handle) error {
 		err := h.Loaded(e.ctx)
 		work = e.processorTime(h) - h.worked
 		return err
-	}, func(err error) lifecycle.Event {
+	}, func(err error) event.Event {
 		if err != nil {
 			return nil // the sandbox is gone, which its end says
 		}
-		return lifecycle.PagesLoaded{Generation: a.Generation, Work: work}
+		return event.PagesLoaded{Generation: a.Generation, Work: work}
 	})
 }
 
 // release lets the held copy run, also when a connection can't be reset.
-func (e *Engine) release(a lifecycle.Release) {
+func (e *Engine) release(a action.Release) {
 	stopped := e.sandboxes[a.Stopped]
 	info := a.Info
 	info.Failure = e.failureOf(info.Failure, a.FailedAt)
@@ -238,14 +240,14 @@ func (e *Engine) release(a lifecycle.Release) {
 		}
 		told.Wait()
 		return h.Release(e.ctx, sandbox.Release{Info: &info})
-	}, func(err error) lifecycle.Event {
-		return lifecycle.Released{Generation: a.Generation, Err: lifecycle.FaultOf(err)}
+	}, func(err error) event.Event {
+		return event.Released{Generation: a.Generation, Err: fault.Of(err)}
 	})
 }
 
 // signal sends an operator's signal. A request whose signal was sent is answered
 // so even when the container is over before the loop knows.
-func (e *Engine) signal(a lifecycle.Signal) {
+func (e *Engine) signal(a action.Signal) {
 	p := e.requests[a.Request]
 	if p != nil {
 		p.signal = a.Signal
@@ -255,15 +257,15 @@ func (e *Engine) signal(a lifecycle.Signal) {
 			return h.container.SignalForeground(e.ctx, a.Signal)
 		}
 		return h.container.Signal(e.ctx, a.Signal, a.All)
-	}, func(err error) lifecycle.Event {
+	}, func(err error) event.Event {
 		if p != nil && err == nil {
 			p.done.Store(true)
 		}
-		return lifecycle.SignalSent{Request: a.Request, Generation: a.Generation, Err: lifecycle.FaultOf(err)}
+		return event.SignalSent{Request: a.Request, Generation: a.Generation, Err: fault.Of(err)}
 	})
 }
 
-func repeatSignals(ctx context.Context, h *handle, a lifecycle.RepeatSignals) error {
+func repeatSignals(ctx context.Context, h *handle, a action.RepeatSignals) error {
 	var errs []error
 	for _, s := range a.Signals {
 		errs = append(errs, h.container.Signal(ctx, s.Signal, s.All))
@@ -271,7 +273,7 @@ func repeatSignals(ctx context.Context, h *handle, a lifecycle.RepeatSignals) er
 	return errors.Join(errs...)
 }
 
-func (e *Engine) setMemory(a lifecycle.SetMemory) {
+func (e *Engine) setMemory(a action.SetMemory) {
 	var handles []*handle
 	for _, generation := range a.Generations {
 		if h := e.sandboxes[generation]; h != nil {
@@ -282,7 +284,7 @@ func (e *Engine) setMemory(a lifecycle.SetMemory) {
 		for _, h := range handles {
 			e.tellMemory(e.ctx, h)
 		}
-		e.post(lifecycle.MemorySet{Request: a.Request})
+		e.post(event.MemorySet{Request: a.Request})
 	})
 }
 
@@ -312,19 +314,19 @@ func usableMemory(limit, host uint64) uint64 {
 }
 
 // performOnHost reads the host's figures of the container, in the background.
-func (e *Engine) performOnHost(a lifecycle.Action) {
+func (e *Engine) performOnHost(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.ReadMemory:
+	case action.ReadMemory:
 		e.background(func() {
 			use, err := e.opts.Memory()
-			e.post(lifecycle.MemoryRead{Use: use, Err: lifecycle.FaultOf(err)})
+			e.post(event.MemoryRead{Use: use, Err: fault.Of(err)})
 		})
-	case lifecycle.WatchMemory:
+	case action.WatchMemory:
 		e.background(func() { e.watchMemory(a.After) })
-	case lifecycle.WeighStandby:
+	case action.WeighStandby:
 		e.weighStandby(a)
-	case lifecycle.ReadOOMKills:
-		e.background(func() { e.post(lifecycle.OOMKillsRead{Generation: a.Generation, Kills: e.opts.OOMKills()}) })
+	case action.ReadOOMKills:
+		e.background(func() { e.post(event.OOMKillsRead{Generation: a.Generation, Kills: e.opts.OOMKills()}) })
 	}
 }
 
@@ -335,14 +337,14 @@ func (e *Engine) watchMemory(after time.Duration) {
 	case <-time.After(after):
 	}
 	use, err := e.opts.Memory()
-	e.post(lifecycle.MemorySeen{Use: use, At: e.clock.now(), Err: lifecycle.FaultOf(err)})
+	e.post(event.MemorySeen{Use: use, At: e.clock.now(), Err: fault.Of(err)})
 }
 
 // weighStandby reads the container's memory use, and the standby's.
-func (e *Engine) weighStandby(a lifecycle.WeighStandby) {
+func (e *Engine) weighStandby(a action.WeighStandby) {
 	h := e.sandboxes[a.Generation]
 	e.background(func() {
-		w := lifecycle.StandbyWeighed{Generation: a.Generation}
+		w := event.StandbyWeighed{Generation: a.Generation}
 		if h != nil && e.opts.ProcessMemory != nil {
 			w.Measured = e.opts.ProcessMemory(h.Pids())
 		}
@@ -351,7 +353,7 @@ func (e *Engine) weighStandby(a lifecycle.WeighStandby) {
 			if err != nil {
 				err = fmt.Errorf("read memory use: %w", err)
 			}
-			w.Use, w.Err = use, lifecycle.FaultOf(err)
+			w.Use, w.Err = use, fault.Of(err)
 		}
 		e.post(w)
 	})

@@ -5,32 +5,33 @@ import (
 
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/oci/statedir"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/sentry/failure"
 )
 
 // perform carries out one action. It never blocks.
-func (e *Engine) perform(a lifecycle.Action) {
+func (e *Engine) perform(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.SetTimer:
+	case action.SetTimer:
 		e.setTimer(a)
-	case lifecycle.CancelTimer:
+	case action.CancelTimer:
 		e.stopTimer(timerKey{timer: a.Timer})
-	case lifecycle.Save:
+	case action.Save:
 		e.save()
-	case lifecycle.Reply:
+	case action.Reply:
 		e.reply(a)
-	case lifecycle.Warn:
+	case action.Warn:
 		e.warn(a)
-	case lifecycle.End:
+	case action.End:
 		e.log.Info("container ends", "status", a.Status, "reasons", a.Reasons)
 		e.exit = &statedir.Exit{Status: a.Status, At: time.Now()}
-	case lifecycle.BeginEpisode, lifecycle.BeginAttempt, lifecycle.NoteRestored, lifecycle.NoteReleased, lifecycle.EndAttempt, lifecycle.EndEpisode:
+	case action.BeginEpisode, action.BeginAttempt, action.NoteRestored, action.NoteReleased, action.EndAttempt, action.EndEpisode:
 		e.keepRecord(a)
-	case lifecycle.TakeCheckpoint, lifecycle.AbortCheckpoint, lifecycle.AbandonCheckpoint, lifecycle.AnswerProgram, lifecycle.RemoveCheckpoints,
-		lifecycle.CompactStore, lifecycle.ReadUsage:
+	case action.TakeCheckpoint, action.AbortCheckpoint, action.AbandonCheckpoint, action.AnswerProgram, action.RemoveCheckpoints,
+		action.CompactStore, action.ReadUsage:
 		e.performOnStore(a)
-	case lifecycle.ReadMemory, lifecycle.WatchMemory, lifecycle.WeighStandby, lifecycle.ReadOOMKills:
+	case action.ReadMemory, action.WatchMemory, action.WeighStandby, action.ReadOOMKills:
 		e.performOnHost(a)
 	default:
 		e.performOnSandbox(a)
@@ -38,7 +39,7 @@ func (e *Engine) perform(a lifecycle.Action) {
 }
 
 // warn logs a warning, with its error where there is one.
-func (e *Engine) warn(a lifecycle.Warn) {
+func (e *Engine) warn(a action.Warn) {
 	if a.Err == nil {
 		e.log.Warn(a.Text)
 		return
@@ -47,26 +48,26 @@ func (e *Engine) warn(a lifecycle.Warn) {
 }
 
 // keepRecord changes the records of episodes, in memory.
-func (e *Engine) keepRecord(a lifecycle.Action) {
+func (e *Engine) keepRecord(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.BeginEpisode:
+	case action.BeginEpisode:
 		f := a.Failure
 		e.log.Info("program failed", "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message, "episode", a.Number)
 		known := recovery.Failure{Kind: f.Kind, Key: f.Key, Code: f.Code, Signo: f.Signo}
 		e.journal.BeginEpisode(recovery.BeginEpisode{Episode: a.Number, Failure: known}, f, e.clock.wall(a.At))
-	case lifecycle.BeginAttempt:
+	case action.BeginAttempt:
 		at := a.Attempt
 		e.log.Info("attempt begins", "attempt", at.Attempt, "level", at.Level, "checkpoint", at.Seq, "reasons", at.Reasons)
 		e.journal.BeginAttempt(at, e.clock.wall(a.FailedAt), a.StopTook)
-	case lifecycle.NoteRestored:
+	case action.NoteRestored:
 		e.journal.Restored(a.Took, string(a.Standby), a.Reasons)
-	case lifecycle.NoteReleased:
+	case action.NoteReleased:
 		e.log.Info("copy runs", "generation", a.Generation, "checkpoint", a.Seq)
 		e.journal.Released(a.Took)
-	case lifecycle.EndAttempt:
+	case action.EndAttempt:
 		e.log.Info("attempt ends", "outcome", a.Outcome, "reasons", a.Reasons)
 		e.journal.EndAttempt(recovery.EndAttempt{Outcome: a.Outcome, Reasons: a.Reasons})
-	case lifecycle.EndEpisode:
+	case action.EndEpisode:
 		e.log.Info("episode ends", "outcome", a.Outcome, "reasons", a.Reasons)
 		e.journal.EndEpisode(recovery.EndEpisode{Outcome: a.Outcome, Reasons: a.Reasons}, e.clock.wall(a.At))
 	}
@@ -109,17 +110,17 @@ type timer struct {
 
 // timerKey names a timer.
 type timerKey struct {
-	timer      lifecycle.Timer
+	timer      event.Timer
 	generation int
 }
 
-func (e *Engine) setTimer(a lifecycle.SetTimer) {
+func (e *Engine) setTimer(a action.SetTimer) {
 	key := timerKey{a.Timer, a.Generation}
 	e.stopTimer(key)
 	e.lastTimer++
 	serial := e.lastTimer
 	e.timers[key] = timer{serial, time.AfterFunc(a.After, func() {
-		e.send(message{event: lifecycle.TimerFired{Timer: a.Timer, Generation: a.Generation}, timer: serial})
+		e.send(message{event: event.TimerFired{Timer: a.Timer, Generation: a.Generation}, timer: serial})
 	})}
 }
 
@@ -132,7 +133,7 @@ func (e *Engine) stopTimer(key timerKey) {
 
 // current reports whether a timer's end is still asked for: the timer may have
 // been set anew or stopped while its end was on the way.
-func (e *Engine) current(ev lifecycle.TimerFired, serial uint64) bool {
+func (e *Engine) current(ev event.TimerFired, serial uint64) bool {
 	key := timerKey{ev.Timer, ev.Generation}
 	if e.timers[key].serial != serial {
 		return false

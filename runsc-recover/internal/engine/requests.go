@@ -9,6 +9,8 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/runsc-recover/internal/engine/lifecycle"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
@@ -40,7 +42,7 @@ func (e *Engine) newRequest() *pending {
 }
 
 // reply answers a command once all that has happened is saved.
-func (e *Engine) reply(a lifecycle.Reply) {
+func (e *Engine) reply(a action.Reply) {
 	p := e.requests[a.Request]
 	if p == nil {
 		return
@@ -58,7 +60,7 @@ func (e *Engine) reply(a lifecycle.Reply) {
 
 // ask hands a request to the loop and waits for its answer. Errors: ErrNotRunning
 // when the container ends first.
-func (e *Engine) ask(ctx context.Context, asked func(id uint64) lifecycle.Event) (answer, error) {
+func (e *Engine) ask(ctx context.Context, asked func(id uint64) event.Event) (answer, error) {
 	p := e.newRequest()
 	select {
 	case e.inbox <- message{event: asked(p.id), request: p}:
@@ -72,7 +74,7 @@ func (e *Engine) ask(ctx context.Context, asked func(id uint64) lifecycle.Event)
 		return a, a.err
 	case <-e.over:
 	case <-ctx.Done():
-		go e.post(lifecycle.RequestDropped{Request: p.id})
+		go e.post(event.RequestDropped{Request: p.id})
 		return answer{}, fmt.Errorf("wait for the recovery under way: %w", ctx.Err())
 	}
 	select {
@@ -91,7 +93,7 @@ func (e *Engine) ask(ctx context.Context, asked func(id uint64) lifecycle.Event)
 func (e *Engine) withSandbox(ctx context.Context, f func(ctx context.Context, h *handle) error) error {
 	after := uint64(0)
 	for {
-		a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.SandboxAsked{Request: id, After: after} })
+		a, err := e.ask(ctx, func(id uint64) event.Event { return event.SandboxAsked{Request: id, After: after} })
 		if err != nil {
 			return err
 		}
@@ -130,7 +132,7 @@ func (e *Engine) wait(ctx context.Context) error {
 
 // Start runs the program, or brings it back from the store.
 func (e *Engine) Start(ctx context.Context) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.StartAsked{Request: id} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.StartAsked{Request: id} })
 	if err != nil && e.opts.Resume != nil && errors.Is(err, errdefs.ErrNotRunning) {
 		return fmt.Errorf("bring container back from its store; its episodes say more: %w", err)
 	}
@@ -140,15 +142,15 @@ func (e *Engine) Start(ctx context.Context) error {
 // Signal sends an operator's signal to the program, in whatever sandbox it runs
 // by then.
 func (e *Engine) Signal(ctx context.Context, r api.SignalRequest) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event {
-		return lifecycle.SignalAsked{Request: id, Signal: r.Signal, All: r.All}
+	_, err := e.ask(ctx, func(id uint64) event.Event {
+		return event.SignalAsked{Request: id, Signal: r.Signal, All: r.All}
 	})
 	return err
 }
 
 // SignalForeground signals the foreground processes of the container's terminal.
 func (e *Engine) SignalForeground(ctx context.Context, sig int) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.ForegroundAsked{Request: id, Signal: sig} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.ForegroundAsked{Request: id, Signal: sig} })
 	return err
 }
 
@@ -159,7 +161,7 @@ func (e *Engine) Pause(ctx context.Context) error { return e.setPaused(ctx, true
 func (e *Engine) Resume(ctx context.Context) error { return e.setPaused(ctx, false) }
 
 func (e *Engine) setPaused(ctx context.Context, paused bool) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.PauseAsked{Request: id, Paused: paused} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.PauseAsked{Request: id, Paused: paused} })
 	return err
 }
 
@@ -198,7 +200,7 @@ func (e *Engine) KillExec(ctx context.Context, p api.ExecProcess) error {
 
 // Checkpoint implements api.Service.
 func (e *Engine) Checkpoint(ctx context.Context) (checkpoint.Manifest, error) {
-	a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.CheckpointAsked{Request: id} })
+	a, err := e.ask(ctx, func(id uint64) event.Event { return event.CheckpointAsked{Request: id} })
 	return a.manifest, unsavable(err)
 }
 
@@ -223,7 +225,7 @@ func unsavable(err error) error {
 
 // Checkpoints implements api.Service.
 func (e *Engine) Checkpoints(ctx context.Context) ([]api.CheckpointEntry, error) {
-	a, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	a, err := e.ask(ctx, func(id uint64) event.Event { return event.Looked{Request: id} })
 	if err != nil {
 		return nil, err
 	}
@@ -244,14 +246,14 @@ func (e *Engine) RemoveCheckpoint(ctx context.Context, seq checkpoint.Seq) error
 	if err := e.opts.Store.Remove(ctx, seq); err != nil {
 		return err
 	}
-	e.post(lifecycle.CheckpointForgotten{Seq: seq})
+	e.post(event.CheckpointForgotten{Seq: seq})
 	return nil
 }
 
 // Fail implements api.Service.
 func (e *Engine) Fail(ctx context.Context, r api.FailRequest) error {
 	f := failure.State{Kind: failure.Operator, Code: r.Code, Message: failure.Bound(r.Message, failure.MaxMessage)}
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.FailAsked{Request: id, Failure: f} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.FailAsked{Request: id, Failure: f} })
 	return err
 }
 
@@ -265,19 +267,19 @@ func (e *Engine) Wait(ctx context.Context) (api.ExitStatus, error) {
 
 // Shutdown implements api.Service.
 func (e *Engine) Shutdown(ctx context.Context) error {
-	e.post(lifecycle.ShutdownAsked{Status: 128 + sigKill})
+	e.post(event.ShutdownAsked{Status: 128 + sigKill})
 	return e.wait(ctx)
 }
 
 // Alive reports whether there is still a container, once all that has happened is
 // saved. Errors: ErrNotRunning.
 func (e *Engine) Alive(ctx context.Context) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.Looked{Request: id} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.Looked{Request: id} })
 	return err
 }
 
 // MemoryChanged has programs find the container's new memory limit.
 func (e *Engine) MemoryChanged(ctx context.Context) error {
-	_, err := e.ask(ctx, func(id uint64) lifecycle.Event { return lifecycle.MemoryLimitChanged{Request: id} })
+	_, err := e.ask(ctx, func(id uint64) event.Event { return event.MemoryLimitChanged{Request: id} })
 	return err
 }

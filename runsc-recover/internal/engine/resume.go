@@ -7,7 +7,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/api"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/runsc-recover/internal/episode"
 )
 
@@ -19,7 +19,7 @@ type Resume struct {
 
 // resume makes the container go on from its store, if Options.Resume is set: the
 // store's checkpoints become the lineage, and the records are continued.
-func (e *Engine) resume(o *lifecycle.Opened) error {
+func (e *Engine) resume(o *event.Opened) error {
 	if e.opts.Resume == nil {
 		return nil
 	}

@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
@@ -28,39 +30,39 @@ type takenCheckpoint struct {
 }
 
 // performOnStore carries out an action on checkpoints, in the background.
-func (e *Engine) performOnStore(a lifecycle.Action) {
+func (e *Engine) performOnStore(a action.Action) {
 	switch a := a.(type) {
-	case lifecycle.TakeCheckpoint:
+	case action.TakeCheckpoint:
 		e.takeCheckpoint(a)
-	case lifecycle.AbortCheckpoint:
+	case action.AbortCheckpoint:
 		if e.taking != nil {
 			e.taking.cancel()
 		}
-	case lifecycle.AbandonCheckpoint:
+	case action.AbandonCheckpoint:
 		if e.taking != nil {
 			e.taking.leave(a.Err)
 		}
-	case lifecycle.AnswerProgram:
+	case action.AnswerProgram:
 		e.answerProgram(a)
-	case lifecycle.RemoveCheckpoints:
+	case action.RemoveCheckpoints:
 		e.background(func() { e.removeCheckpoints(a) })
-	case lifecycle.CompactStore:
+	case action.CompactStore:
 		e.background(func() {
 			err := e.opts.Store.Compact(e.ctx)
 			if err != nil {
 				e.log.Warn("checkpoint store not compacted", "for", a.For, "error", err)
 			}
-			e.post(lifecycle.StoreCompacted{For: a.For, Err: lifecycle.FaultOf(err)})
+			e.post(event.StoreCompacted{For: a.For, Err: fault.Of(err)})
 		})
-	case lifecycle.ReadUsage:
+	case action.ReadUsage:
 		e.background(func() {
 			usage, err := e.opts.Store.Usage(e.ctx)
-			e.post(lifecycle.UsageRead{Usage: usage, Err: lifecycle.FaultOf(err)})
+			e.post(event.UsageRead{Usage: usage, Err: fault.Of(err)})
 		})
 	}
 }
 
-func (e *Engine) takeCheckpoint(a lifecycle.TakeCheckpoint) {
+func (e *Engine) takeCheckpoint(a action.TakeCheckpoint) {
 	ctx, cancel := context.WithCancel(e.ctx)
 	t := &takenCheckpoint{cancel: cancel}
 	t.worth, t.leave = context.WithCancelCause(ctx)
@@ -80,11 +82,11 @@ func (e *Engine) takeCheckpoint(a lifecycle.TakeCheckpoint) {
 		}
 		m, err = t.capture(ctx, h, e.opts.Store, m, aged)
 		return err
-	}, func(err error) lifecycle.Event {
+	}, func(err error) event.Event {
 		if err == nil {
 			e.log.Debug("checkpoint taken", "seq", m.Seq, "trigger", m.Trigger, "pause", m.Cost.Pause(), "publish", m.Cost.Publish, "bytes", m.Bytes())
 		}
-		return lifecycle.CheckpointTaken{Manifest: m, StoppedAt: stopped, Err: lifecycle.FaultOf(err)}
+		return event.CheckpointTaken{Manifest: m, StoppedAt: stopped, Err: fault.Of(err)}
 	})
 }
 
@@ -129,7 +131,7 @@ func boundCost(c checkpoint.Cost, took time.Duration) checkpoint.Cost {
 
 // removeCheckpoints removes checkpoints from the store. It goes on when the
 // container ends: a decision is carried out.
-func (e *Engine) removeCheckpoints(a lifecycle.RemoveCheckpoints) {
+func (e *Engine) removeCheckpoints(a action.RemoveCheckpoints) {
 	var failed []checkpoint.Seq
 	for _, seq := range a.Seqs {
 		err := e.opts.Store.Remove(context.WithoutCancel(e.ctx), seq)
@@ -139,12 +141,12 @@ func (e *Engine) removeCheckpoints(a lifecycle.RemoveCheckpoints) {
 		}
 	}
 	if a.For != "" {
-		e.post(lifecycle.CheckpointsRemoved{For: a.For, Seqs: a.Seqs, Failed: failed})
+		e.post(event.CheckpointsRemoved{For: a.For, Seqs: a.Seqs, Failed: failed})
 	}
 }
 
 // answerProgram lets threads return from RECOVER_CHECKPOINT.
-func (e *Engine) answerProgram(a lifecycle.AnswerProgram) {
+func (e *Engine) answerProgram(a action.AnswerProgram) {
 	var cause error
 	if a.Err != nil {
 		cause = a.Err
@@ -159,5 +161,5 @@ func (e *Engine) answerProgram(a lifecycle.AnswerProgram) {
 			}
 		}
 		return nil
-	}, func(error) lifecycle.Event { return nil })
+	}, func(error) event.Event { return nil })
 }

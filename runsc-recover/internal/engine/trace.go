@@ -6,11 +6,12 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/trace"
-	"runsc-recover/runsc-recover/internal/engine/lifecycle"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 )
 
 // trace logs an event and its actions, for debugging and for lifecycle.Replay.
-func (e *Engine) trace(at time.Time, ev lifecycle.Event, actions []lifecycle.Action) {
+func (e *Engine) trace(at time.Time, ev event.Event, actions []action.Action) {
 	if !e.log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}

@@ -5,146 +5,150 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/standby"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 )
 
 // handle hands an event to its handler.
-func (l *Lifecycle) handle(e Event) {
+func (l *Lifecycle) handle(e event.Event) {
 	switch e := e.(type) {
-	case Opened:
+	case event.Opened:
 		l.opened(e)
-	case ShutdownAsked:
+	case event.ShutdownAsked:
 		l.recover(recovery.Shutdown{Status: e.Status})
-	case TimerFired:
+	case event.TimerFired:
 		l.timerFired(e)
-	case RequestDropped:
+	case event.RequestDropped:
 		l.dropRequest(e.Request)
-	case CheckpointForgotten:
+	case event.CheckpointForgotten:
 		l.forgetCheckpoints([]checkpoint.Seq{e.Seq})
-	case StartAsked, SignalAsked, ForegroundAsked, PauseAsked, FailAsked, CheckpointAsked, SandboxAsked, Looked, MemoryLimitChanged:
+	case event.StartAsked, event.SignalAsked, event.ForegroundAsked, event.PauseAsked, event.FailAsked,
+		event.CheckpointAsked, event.SandboxAsked, event.Looked, event.MemoryLimitChanged:
 		l.asked(e)
-	case Failed, CheckpointRequested, Resolved, Exited, DamageFound, Closed:
+	case event.Failed, event.CheckpointRequested, event.Resolved, event.Exited, event.DamageFound, event.Closed:
 		l.reported(e)
-	case Booted, Restored, PagesLoaded, Released, Restarted, Destroyed, Refused, FailureCaused, StartPrepared, ProgramStarted, NetworkRead,
-		SignalSent, PauseChanged, MemorySet, OOMKillsRead:
+	case event.Booted, event.Restored, event.PagesLoaded, event.Released, event.Restarted, event.Destroyed,
+		event.Refused, event.FailureCaused, event.StartPrepared, event.ProgramStarted, event.NetworkRead,
+		event.SignalSent, event.PauseChanged, event.MemorySet, event.OOMKillsRead:
 		l.answered(e)
-	case CheckpointTaken, CheckpointsRemoved, StoreCompacted, UsageRead, MemoryRead, MemorySeen:
+	case event.CheckpointTaken, event.CheckpointsRemoved, event.StoreCompacted, event.UsageRead, event.MemoryRead, event.MemorySeen:
 		l.plan(scheduleEvent(e))
-	case StandbyWeighed:
-		l.tend(standby.Weighed{Generation: e.Generation, Use: e.Use, Measured: e.Measured, Err: e.Err.asError()})
+	case event.StandbyWeighed:
+		l.reconcile(standby.Weighed{Generation: e.Generation, Use: e.Use, Measured: e.Measured, Err: e.Err.AsError()})
 	}
 }
 
 // asked takes a command's request.
-func (l *Lifecycle) asked(e Event) {
+func (l *Lifecycle) asked(e event.Event) {
 	switch e := e.(type) {
-	case StartAsked:
+	case event.StartAsked:
 		l.startAsked(e)
-	case SignalAsked:
+	case event.SignalAsked:
 		l.signalAsked(e)
-	case ForegroundAsked:
+	case event.ForegroundAsked:
 		l.await(request{id: e.Request, event: e})
-	case PauseAsked:
+	case event.PauseAsked:
 		l.pauseAsked(e)
-	case FailAsked:
+	case event.FailAsked:
 		l.await(request{id: e.Request, event: e})
-	case CheckpointAsked:
+	case event.CheckpointAsked:
 		l.checkpointAsked(e)
-	case SandboxAsked:
+	case event.SandboxAsked:
 		l.await(request{id: e.Request, event: e, after: e.After})
-	case Looked:
-		l.reply(Reply{Request: e.Request, View: true})
-	case MemoryLimitChanged:
+	case event.Looked:
+		l.reply(action.Reply{Request: e.Request, View: true})
+	case event.MemoryLimitChanged:
 		l.memoryLimitChanged(e)
 	}
 }
 
 // reported takes a sandbox's report.
-func (l *Lifecycle) reported(e Event) {
+func (l *Lifecycle) reported(e event.Event) {
 	switch e := e.(type) {
-	case Failed:
+	case event.Failed:
 		l.fromSandbox(e.Generation, e)
-	case CheckpointRequested:
+	case event.CheckpointRequested:
 		l.fromSandbox(e.Generation, e)
-	case Resolved:
+	case event.Resolved:
 		l.fromSandbox(e.Generation, e)
-	case Exited:
+	case event.Exited:
 		l.fromSandbox(e.Generation, e)
-	case DamageFound:
+	case event.DamageFound:
 		l.fromSandbox(e.Generation, e)
-	case Closed:
+	case event.Closed:
 		l.closed(e.Generation)
 	}
 }
 
 // answered takes the answer to an action on a sandbox.
-func (l *Lifecycle) answered(e Event) {
+func (l *Lifecycle) answered(e event.Event) {
 	switch e := e.(type) {
-	case Booted:
+	case event.Booted:
 		l.booted(e)
-	case Restored:
+	case event.Restored:
 		l.restored(e)
-	case PagesLoaded:
-		l.tend(standby.PagesLoaded{Generation: e.Generation, Work: e.Work})
-	case Released:
+	case event.PagesLoaded:
+		l.reconcile(standby.PagesLoaded{Generation: e.Generation, Work: e.Work})
+	case event.Released:
 		l.released(e)
-	case Restarted:
+	case event.Restarted:
 		l.restarted(e)
-	case Destroyed:
+	case event.Destroyed:
 		l.destroyed(e)
-	case Refused:
+	case event.Refused:
 		l.refused(e)
-	case FailureCaused:
+	case event.FailureCaused:
 		l.failureCaused(e)
-	case StartPrepared:
+	case event.StartPrepared:
 		l.startPrepared(e)
-	case ProgramStarted:
+	case event.ProgramStarted:
 		l.programStarted(e)
-	case NetworkRead:
+	case event.NetworkRead:
 		l.networkRead(e)
-	case SignalSent:
+	case event.SignalSent:
 		l.signalSent(e)
-	case PauseChanged:
+	case event.PauseChanged:
 		l.pauseChanged(e)
-	case MemorySet:
-		l.reply(Reply{Request: e.Request})
-	case OOMKillsRead:
+	case event.MemorySet:
+		l.reply(action.Reply{Request: e.Request})
+	case event.OOMKillsRead:
 		l.oomKillsRead(e)
 	}
 }
 
 // scheduleEvent is an answer in the schedule's words.
-func scheduleEvent(e Event) schedule.Event {
+func scheduleEvent(e event.Event) schedule.Event {
 	switch e := e.(type) {
-	case CheckpointTaken:
-		return schedule.Taken{Manifest: e.Manifest, StoppedAt: e.StoppedAt, Err: e.Err.asError()}
-	case CheckpointsRemoved:
+	case event.CheckpointTaken:
+		return schedule.Taken{Manifest: e.Manifest, StoppedAt: e.StoppedAt, Err: e.Err.AsError()}
+	case event.CheckpointsRemoved:
 		return schedule.Removed{For: e.For, Seqs: e.Seqs, Failed: e.Failed}
-	case StoreCompacted:
-		return schedule.Compacted{For: e.For, Err: e.Err.asError()}
-	case UsageRead:
-		return schedule.UsageRead{Usage: e.Usage, Err: e.Err.asError()}
-	case MemoryRead:
-		return schedule.MemoryRead{Use: e.Use, Err: e.Err.asError()}
-	case MemorySeen:
-		return schedule.MemorySeen{Use: e.Use, Err: e.Err.asError(), At: e.At}
+	case event.StoreCompacted:
+		return schedule.Compacted{For: e.For, Err: e.Err.AsError()}
+	case event.UsageRead:
+		return schedule.UsageRead{Usage: e.Usage, Err: e.Err.AsError()}
+	case event.MemoryRead:
+		return schedule.MemoryRead{Use: e.Use, Err: e.Err.AsError()}
+	case event.MemorySeen:
+		return schedule.MemorySeen{Use: e.Use, Err: e.Err.AsError(), At: e.At}
 	}
 	return nil
 }
 
 // timerFired hands a timer's end to its owner.
-func (l *Lifecycle) timerFired(e TimerFired) {
+func (l *Lifecycle) timerFired(e event.TimerFired) {
 	switch e.Timer {
-	case TimerProbation:
+	case event.TimerProbation:
 		l.recover(recovery.Tick{RunTime: l.clock.read(l.now)})
-	case TimerCheckpoint:
+	case event.TimerCheckpoint:
 		l.plan(schedule.Due{})
-	case TimerStandby:
-		l.tend(standby.Retry{})
-	case TimerSettle:
+	case event.TimerStandby:
+		l.reconcile(standby.Retry{})
+	case event.TimerSettle:
 		l.settled()
-	case TimerKill:
+	case event.TimerKill:
 		l.killOverdue(e.Generation)
-	case TimerRetry:
+	case event.TimerRetry:
 		l.retryRequests()
 	}
 }

@@ -9,6 +9,9 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
@@ -24,15 +27,15 @@ type fakeSandbox struct {
 	stopped                       bool // at a failure
 	ended                         bool // the program has
 	paused, pausing               bool
-	waiting                       []int32 // threads, for a checkpoint
-	reports                       []Event // on their way, in order
+	waiting                       []int32       // threads, for a checkpoint
+	reports                       []event.Event // on their way, in order
 }
 
 // fault is an error, or nil, of an action on a sandbox, nil for none. A sandbox
 // that is gone has no other.
-func (w *world) fault(b *fakeSandbox) *Fault {
+func (w *world) fault(b *fakeSandbox) *fault.Fault {
 	if b != nil && !b.alive {
-		return FaultOf(fmt.Errorf("do that: %w", sandbox.ErrGone))
+		return fault.Of(fmt.Errorf("do that: %w", sandbox.ErrGone))
 	}
 	if w.calming || w.upTo(100) >= w.faults {
 		return nil
@@ -46,42 +49,42 @@ func (w *world) fault(b *fakeSandbox) *Fault {
 	} else if errors.Is(err, sandbox.ErrFailing) {
 		w.fail(b, failure.Reported)
 	}
-	return FaultOf(err)
+	return fault.Of(err)
 }
 
 // busy is fault for a call that a sandbox may refuse while it is stopped at a failure.
-func (w *world) busy(b *fakeSandbox) *Fault {
+func (w *world) busy(b *fakeSandbox) *fault.Fault {
 	if b.alive && b.stopped && w.one(2) {
-		return FaultOf(sandbox.ErrFailing)
+		return fault.Of(sandbox.ErrFailing)
 	}
 	return w.fault(b)
 }
 
-func (w *world) boot(a Boot) Event {
+func (w *world) boot(a action.Boot) event.Event {
 	b := w.fake(a.Generation)
 	err := w.fault(nil)
 	if a.First && !w.one(5) {
 		err = nil
 	}
 	if a.Fenced && err != nil && w.one(2) {
-		err = FaultOf(sandbox.ErrNotFenced)
+		err = fault.Of(sandbox.ErrNotFenced)
 	}
 	b.booted, b.alive = err == nil, err == nil
-	return Booted{Generation: a.Generation, Err: err}
+	return event.Booted{Generation: a.Generation, Err: err}
 }
 
-func (w *world) restore(a Restore) Event {
+func (w *world) restore(a action.Restore) event.Event {
 	b := w.fake(a.Generation)
 	b.restored = a.Seq
-	r := Restored{Generation: a.Generation, Seq: a.Seq, Opened: true, RunTime: time.Duration(a.Seq) * time.Millisecond, TakenAt: w.now, Err: w.fault(b)}
+	r := event.Restored{Generation: a.Generation, Seq: a.Seq, Opened: true, RunTime: time.Duration(a.Seq) * time.Millisecond, TakenAt: w.now, Err: w.fault(b)}
 	if !w.calming && r.Err != nil && w.one(2) {
-		r.Err = FaultOf(fmt.Errorf("restore: %w", pick(w, checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound, context.DeadlineExceeded)))
+		r.Err = fault.Of(fmt.Errorf("restore: %w", pick(w, checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound, context.DeadlineExceeded)))
 		r.Opened = w.one(2)
 	}
 	return r
 }
 
-func (w *world) take(a TakeCheckpoint) Event {
+func (w *world) take(a action.TakeCheckpoint) event.Event {
 	w.taking = false
 	b := w.fake(a.Generation)
 	m := w.manifest(a.Seq, a.Parent, a.Trigger)
@@ -89,9 +92,9 @@ func (w *world) take(a TakeCheckpoint) Event {
 	err := w.fault(b)
 	switch {
 	case w.aborted && w.one(2):
-		err = FaultOf(context.Canceled)
+		err = fault.Of(context.Canceled)
 	case b.stopped:
-		err = FaultOf(sandbox.ErrFailing)
+		err = fault.Of(sandbox.ErrFailing)
 	}
 	w.aborted = false
 	if w.kept[a.Seq] {
@@ -100,16 +103,16 @@ func (w *world) take(a TakeCheckpoint) Event {
 	if err == nil {
 		w.kept[a.Seq] = true
 	}
-	return CheckpointTaken{Manifest: m, StoppedAt: w.now, Err: err}
+	return event.CheckpointTaken{Manifest: m, StoppedAt: w.now, Err: err}
 }
 
-func (w *world) signal(a Signal) Event {
+func (w *world) signal(a action.Signal) event.Event {
 	b := w.fake(a.Generation)
 	err := w.busy(b)
 	if err == nil && a.Signal == sigKill && !w.one(5) || err == nil && a.Signal == 15 && w.one(20) {
 		w.exit(b, 128+a.Signal)
 	}
-	return SignalSent{Request: a.Request, Generation: a.Generation, Err: err}
+	return event.SignalSent{Request: a.Request, Generation: a.Generation, Err: err}
 }
 
 // live has something happen in a sandbox that lives.
@@ -121,7 +124,7 @@ func (w *world) live(b *fakeSandbox) {
 	case n < 4:
 		w.die(b)
 	case n < 7 && b.restored != 0:
-		b.reports = append(b.reports, DamageFound{b.generation, FaultOf(checkpoint.ErrDamaged)})
+		b.reports = append(b.reports, event.DamageFound{Generation: b.generation, Err: fault.Of(checkpoint.ErrDamaged)})
 		w.die(b)
 	case !running:
 	case n < 20:
@@ -129,7 +132,7 @@ func (w *world) live(b *fakeSandbox) {
 	case n == 20:
 		w.exit(b, w.upTo(3))
 	case n < 26:
-		b.reports = append(b.reports, Resolved{b.generation})
+		b.reports = append(b.reports, event.Resolved{Generation: b.generation})
 	case n < 28: // of many threads
 		for range 40 {
 			w.ask(b)
@@ -140,23 +143,23 @@ func (w *world) live(b *fakeSandbox) {
 }
 
 // nonsense is a report that a sandbox may make only if it was taken over.
-func (w *world) nonsense(b *fakeSandbox) Event {
+func (w *world) nonsense(b *fakeSandbox) event.Event {
 	switch w.upTo(6) {
 	case 0, 1:
-		return CheckpointRequested{b.generation, 7}
+		return event.CheckpointRequested{Generation: b.generation, TID: 7}
 	case 2:
-		return Resolved{b.generation}
+		return event.Resolved{Generation: b.generation}
 	case 3:
-		return DamageFound{b.generation, FaultOf(checkpoint.ErrDamaged)}
+		return event.DamageFound{Generation: b.generation, Err: fault.Of(checkpoint.ErrDamaged)}
 	case 4:
-		return Failed{Generation: b.generation, Failure: failure.State{Kind: pick(w, failure.Reported, failure.Operator), Key: 9}, StopTook: -1}
+		return event.Failed{Generation: b.generation, Failure: failure.State{Kind: pick(w, failure.Reported, failure.Operator), Key: 9}, StopTook: -1}
 	}
-	return Exited{Generation: b.generation, Status: 3, Crashed: !w.one(4)}
+	return event.Exited{Generation: b.generation, Status: 3, Crashed: !w.one(4)}
 }
 
 // begin runs a sandbox's program, unless err says that there is none. Some have
 // many threads that begin with a checkpoint.
-func (w *world) begin(b *fakeSandbox, err *Fault) {
+func (w *world) begin(b *fakeSandbox, err *fault.Fault) {
 	if err != nil {
 		return
 	}
@@ -171,7 +174,7 @@ func (w *world) begin(b *fakeSandbox, err *Fault) {
 func (w *world) ask(b *fakeSandbox) {
 	w.threads++
 	b.waiting = append(b.waiting, w.threads)
-	b.reports = append(b.reports, CheckpointRequested{b.generation, w.threads})
+	b.reports = append(b.reports, event.CheckpointRequested{Generation: b.generation, TID: w.threads})
 }
 
 func (w *world) fail(b *fakeSandbox, kind failure.Kind) {
@@ -180,7 +183,7 @@ func (w *world) fail(b *fakeSandbox, kind failure.Kind) {
 	if kind == failure.Signal {
 		f.Signo = pick[int32](w, 11, 15, 9)
 	}
-	b.reports = append(b.reports, Failed{Generation: b.generation, Failure: f, StopTook: time.Millisecond})
+	b.reports = append(b.reports, event.Failed{Generation: b.generation, Failure: f, StopTook: time.Millisecond})
 }
 
 // exit ends a sandbox's program, and then the sandbox.
@@ -189,7 +192,7 @@ func (w *world) exit(b *fakeSandbox, status int) {
 		return
 	}
 	b.ended, b.waiting = true, nil
-	b.reports = append(b.reports, Exited{Generation: b.generation, Status: status})
+	b.reports = append(b.reports, event.Exited{Generation: b.generation, Status: status})
 	w.die(b)
 }
 
@@ -202,9 +205,9 @@ func (w *world) die(b *fakeSandbox) {
 		w.kills++
 	}
 	if !b.ended && w.one(2) {
-		b.reports = append(b.reports, Exited{Generation: b.generation, Status: 137, Crashed: true, Err: FaultOf(errors.New("killed"))})
+		b.reports = append(b.reports, event.Exited{Generation: b.generation, Status: 137, Crashed: true, Err: fault.Of(errors.New("killed"))})
 	}
-	b.reports = append(b.reports, Closed{b.generation})
+	b.reports = append(b.reports, event.Closed{Generation: b.generation})
 }
 
 // sortedFakes are the sandboxes by number, so that a run can be repeated.

@@ -33,6 +33,8 @@ import (
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/sentry/failure"
 )
 
@@ -67,14 +69,14 @@ const (
 // Lifecycle waits for Opened.
 type Lifecycle struct {
 	cfg  config.Config
-	open Opened
-	bad  []BadCheckpoint
+	open event.Opened
+	bad  []event.BadCheckpoint
 
 	// The step under way.
 	now time.Time
-	out []Action
+	out []action.Action
 	// replies come last in a step: their contents are saved by then.
-	replies []Action
+	replies []action.Action
 	changed bool // records have
 	stale   bool // state or records have changed since the last Save
 
@@ -100,7 +102,7 @@ type Lifecycle struct {
 	making    *making
 	afresh    *afresh
 	settling  []int // destroyed once the copy has settled
-	farewell  *Released
+	farewell  *event.Released
 
 	clock    runClock
 	failure  failure.State // the latest
@@ -126,9 +128,9 @@ type sandboxState struct {
 	doomed     bool // destroyed as soon as it is booted
 	destroying bool
 	admitted   bool
-	closed     bool    // the sandbox is gone
-	early      []Event // reports before the sandbox is admitted
-	earlyStop  bool    // a failure is among them, at which the sandbox stopped
+	closed     bool          // the sandbox is gone
+	early      []event.Event // reports before the sandbox is admitted
+	earlyStop  bool          // a failure is among them, at which the sandbox stopped
 
 	paused        bool
 	pausing       bool // a change is under way, for which pauseRequests wait
@@ -166,7 +168,7 @@ type Summary struct {
 
 // Step answers an event that happened at that time with the actions that it asks
 // for, in order.
-func (l *Lifecycle) Step(at time.Time, e Event) []Action {
+func (l *Lifecycle) Step(at time.Time, e event.Event) []action.Action {
 	l.now, l.out, l.replies, l.changed = at, nil, nil, false
 	before := l.Summary()
 	l.handle(e)
@@ -176,20 +178,20 @@ func (l *Lifecycle) Step(at time.Time, e Event) []Action {
 	// container is saved when all of it is gone.
 	if l.stale && l.copy == 0 && !l.over {
 		l.stale = false
-		l.do(Save{})
+		l.do(action.Save{})
 	}
 	return append(l.out, l.replies...)
 }
 
-func (l *Lifecycle) do(a ...Action) { l.out = append(l.out, a...) }
+func (l *Lifecycle) do(a ...action.Action) { l.out = append(l.out, a...) }
 
 // record adds an action that changes the records.
-func (l *Lifecycle) record(a Action) {
+func (l *Lifecycle) record(a action.Action) {
 	l.changed = true
 	l.do(a)
 }
 
-func (l *Lifecycle) reply(r Reply) { l.replies = append(l.replies, r) }
+func (l *Lifecycle) reply(r action.Reply) { l.replies = append(l.replies, r) }
 
 // Over reports whether the container has ended.
 func (l *Lifecycle) Over() bool { return l.over }
@@ -203,7 +205,7 @@ type View struct {
 	// kept, and Bad those that can't be read.
 	Kept    []checkpoint.Manifest
 	Reasons map[checkpoint.Seq][]string
-	Bad     []BadCheckpoint
+	Bad     []event.BadCheckpoint
 }
 
 // View returns the container's view at a moment.

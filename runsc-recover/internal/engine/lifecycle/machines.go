@@ -10,6 +10,9 @@ import (
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/sentry/failure"
 )
 
@@ -38,13 +41,13 @@ func (l *Lifecycle) recover(e recovery.Event) {
 func (l *Lifecycle) recoveryAsks(a recovery.Action) {
 	switch a := a.(type) {
 	case recovery.BeginEpisode:
-		l.record(BeginEpisode{Number: a.Episode, Failure: describe(l.failure, a.Failure), At: l.now})
+		l.record(action.BeginEpisode{Number: a.Episode, Failure: describe(l.failure, a.Failure), At: l.now})
 	case recovery.BeginAttempt:
-		l.record(BeginAttempt{Attempt: a, FailedAt: l.failedAt, StopTook: l.stopTook})
+		l.record(action.BeginAttempt{Attempt: a, FailedAt: l.failedAt, StopTook: l.stopTook})
 	case recovery.EndAttempt:
-		l.record(EndAttempt{Outcome: a.Outcome, Reasons: a.Reasons})
+		l.record(action.EndAttempt{Outcome: a.Outcome, Reasons: a.Reasons})
 	case recovery.EndEpisode:
-		l.record(EndEpisode{Outcome: a.Outcome, Reasons: a.Reasons, At: l.now})
+		l.record(action.EndEpisode{Outcome: a.Outcome, Reasons: a.Reasons, At: l.now})
 	case recovery.Restore:
 		l.makeCopy(a.Seq)
 	case recovery.Release:
@@ -56,12 +59,12 @@ func (l *Lifecycle) recoveryAsks(a recovery.Action) {
 	case recovery.Exit:
 		l.end(a.Status, a.Reasons)
 	case recovery.SetTimer:
-		l.do(SetTimer{Timer: TimerProbation, After: max(a.After, minTick)})
+		l.do(action.SetTimer{Timer: event.TimerProbation, After: max(a.After, minTick)})
 	case recovery.CancelTimer:
-		l.do(CancelTimer{Timer: TimerProbation})
+		l.do(action.CancelTimer{Timer: event.TimerProbation})
 	case recovery.Remove:
 		l.dropCheckpoints(a.Seqs)
-		l.do(RemoveCheckpoints{Seqs: a.Seqs, Reasons: a.Reasons})
+		l.do(action.RemoveCheckpoints{Seqs: a.Seqs, Reasons: a.Reasons})
 	case recovery.Fail:
 		l.causeFailure()
 	case recovery.Reject:
@@ -91,7 +94,7 @@ func (l *Lifecycle) end(status int, reasons []string) {
 		return
 	}
 	l.over, l.status = true, status
-	l.do(End{Status: status, Reasons: reasons})
+	l.do(action.End{Status: status, Reasons: reasons})
 }
 
 // plan gives the schedule an event.
@@ -121,61 +124,61 @@ func (l *Lifecycle) scheduleInput() schedule.Input {
 func (l *Lifecycle) scheduleAsks(a schedule.Action) {
 	switch a := a.(type) {
 	case schedule.SetTimer:
-		l.do(SetTimer{Timer: TimerCheckpoint, After: a.After, Reason: a.Reason})
+		l.do(action.SetTimer{Timer: event.TimerCheckpoint, After: a.After, Reason: a.Reason})
 	case schedule.CancelTimer:
-		l.do(CancelTimer{Timer: TimerCheckpoint})
+		l.do(action.CancelTimer{Timer: event.TimerCheckpoint})
 	case schedule.ReadMemory:
-		l.do(ReadMemory{})
+		l.do(action.ReadMemory{})
 	case schedule.ReadUsage:
-		l.do(ReadUsage{})
+		l.do(action.ReadUsage{})
 	case schedule.Watch:
-		l.do(WatchMemory{After: a.After})
+		l.do(action.WatchMemory{After: a.After})
 	case schedule.Forget:
 		l.recover(recovery.CheckpointRemoved{Seq: a.Seq})
 	case schedule.Remove:
-		l.do(RemoveCheckpoints{For: a.For, Seqs: a.Seqs, Reasons: a.Reasons})
+		l.do(action.RemoveCheckpoints{For: a.For, Seqs: a.Seqs, Reasons: a.Reasons})
 	case schedule.Compact:
-		l.do(CompactStore{For: a.For, Reasons: a.Reasons})
+		l.do(action.CompactStore{For: a.For, Reasons: a.Reasons})
 	case schedule.Take:
-		l.do(TakeCheckpoint{
+		l.do(action.TakeCheckpoint{
 			Generation: a.Generation, Seq: a.Seq, Parent: a.Parent, Trigger: a.Trigger,
 			RunTime: l.clock.read(l.now), At: l.now, Ages: !l.sandbox(a.Generation).paused,
 		})
 	case schedule.Abort:
-		l.do(AbortCheckpoint{})
+		l.do(action.AbortCheckpoint{})
 	case schedule.Abandon:
-		l.do(AbandonCheckpoint{Err: FaultOf(a.Err)})
+		l.do(action.AbandonCheckpoint{Err: fault.Of(a.Err)})
 	case schedule.Count:
 		m := a.Manifest
 		l.recover(recovery.CheckpointTaken{Seq: m.Seq, RunTime: m.RunTime, Asked: m.Trigger.Asked()})
-		l.tend(standby.Reconcile{})
+		l.reconcile(standby.Reconcile{})
 	case schedule.AnswerProgram:
 		l.answerProgram(a)
 	case schedule.AnswerOperator:
 		for _, w := range a.Waiters {
-			l.reply(Reply{Request: uint64(w), Manifest: a.Manifest, Err: FaultOf(a.Err)})
+			l.reply(action.Reply{Request: uint64(w), Manifest: a.Manifest, Err: fault.Of(a.Err)})
 		}
 	case schedule.DropStandby:
-		l.tend(standby.Drop{Reason: a.Reason})
+		l.reconcile(standby.Drop{Reason: a.Reason})
 	case schedule.Warn:
-		l.do(Warn{Text: a.Text})
+		l.do(action.Warn{Text: a.Text})
 	}
 }
 
 func (l *Lifecycle) answerProgram(a schedule.AnswerProgram) {
-	out := AnswerProgram{Generation: a.Generation, Err: FaultOf(a.Err)}
+	out := action.AnswerProgram{Generation: a.Generation, Err: fault.Of(a.Err)}
 	for _, w := range a.Waiters {
 		out.TIDs = append(out.TIDs, int32(w))
 	}
 	l.do(out)
 }
 
-func (l *Lifecycle) checkpointAsked(e CheckpointAsked) {
+func (l *Lifecycle) checkpointAsked(e event.CheckpointAsked) {
 	switch {
 	case !l.begun || l.over:
-		l.reply(Reply{Request: e.Request, Err: FaultOf(errdefs.ErrNotRunning)})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(errdefs.ErrNotRunning)})
 	case !l.cfg.Enabled:
-		l.reply(Reply{Request: e.Request, Err: FaultOf(l.rejected([]string{"recovery is not enabled"}))})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(l.rejected([]string{"recovery is not enabled"}))})
 	default:
 		l.plan(schedule.OperatorAsked{Waiter: schedule.Waiter(e.Request)})
 	}
@@ -191,11 +194,11 @@ func (l *Lifecycle) forgetCheckpoints(seqs []checkpoint.Seq) {
 
 func (l *Lifecycle) dropCheckpoints(seqs []checkpoint.Seq) {
 	l.plan(schedule.Forgotten{Seqs: seqs})
-	l.bad = slices.DeleteFunc(l.bad, func(b BadCheckpoint) bool { return slices.Contains(seqs, b.Seq) })
+	l.bad = slices.DeleteFunc(l.bad, func(b event.BadCheckpoint) bool { return slices.Contains(seqs, b.Seq) })
 }
 
-// tend gives the standby machine an event.
-func (l *Lifecycle) tend(e standby.Event) {
+// reconcile gives the standby machine an event.
+func (l *Lifecycle) reconcile(e standby.Event) {
 	var actions []standby.Action
 	l.standby, actions = standby.Step(l.standbyInput(), l.standby, e)
 	for _, a := range actions {
@@ -220,13 +223,13 @@ func (l *Lifecycle) standbyInput() standby.Input {
 func (l *Lifecycle) standbyAsks(a standby.Action) {
 	switch a := a.(type) {
 	case standby.Weigh:
-		l.do(WeighStandby{Generation: a.Generation})
+		l.do(action.WeighStandby{Generation: a.Generation})
 	case standby.Boot:
-		l.boot(Boot{Fenced: a.Fenced})
+		l.boot(action.Boot{Fenced: a.Fenced})
 	case standby.Restore:
-		l.do(Restore{Generation: a.Generation, Seq: a.Seq})
+		l.do(action.Restore{Generation: a.Generation, Seq: a.Seq})
 	case standby.AwaitPages:
-		l.do(AwaitPages{Generation: a.Generation})
+		l.do(action.AwaitPages{Generation: a.Generation})
 	case standby.Destroy:
 		if a.Later {
 			l.settle(a.Generation)
@@ -234,24 +237,24 @@ func (l *Lifecycle) standbyAsks(a standby.Action) {
 			l.destroy(a.Generation)
 		}
 	case standby.SetTimer:
-		l.do(SetTimer{Timer: TimerStandby, After: a.After})
+		l.do(action.SetTimer{Timer: event.TimerStandby, After: a.After})
 	case standby.CancelTimer:
-		l.do(CancelTimer{Timer: TimerStandby})
+		l.do(action.CancelTimer{Timer: event.TimerStandby})
 	case standby.RemoveDamaged:
-		l.do(Warn{Text: "checkpoint is damaged and removed", Err: FaultOf(a.Err)})
+		l.do(action.Warn{Text: "checkpoint is damaged and removed", Err: fault.Of(a.Err)})
 		l.forgetCheckpoints([]checkpoint.Seq{a.Seq})
-		l.do(RemoveCheckpoints{Seqs: []checkpoint.Seq{a.Seq}, Reasons: []string{"it is damaged"}})
+		l.do(action.RemoveCheckpoints{Seqs: []checkpoint.Seq{a.Seq}, Reasons: []string{"it is damaged"}})
 	case standby.Claimed:
 		l.claimed = &a.Standby
 	case standby.Warn:
-		l.do(Warn{Text: a.Text, Err: FaultOf(a.Err)})
+		l.do(action.Warn{Text: a.Text, Err: fault.Of(a.Err)})
 	}
 }
 
 // claim takes the best standby for a recovery to a checkpoint, nil for none.
 func (l *Lifecycle) claim(seq checkpoint.Seq) *standby.Standby {
 	l.claimed = nil
-	l.tend(standby.Claim{Seq: seq})
+	l.reconcile(standby.Claim{Seq: seq})
 	return l.claimed
 }
 

@@ -16,6 +16,8 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/trace"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
 )
 
 var (
@@ -61,8 +63,8 @@ func TestModel(t *testing.T) {
 // step is an event and the actions that it led to.
 type step struct {
 	at      time.Time
-	event   Event
-	actions []Action
+	event   event.Event
+	actions []action.Action
 }
 
 // model is a container in its world, and all that its rules need to know of the run.
@@ -80,13 +82,13 @@ type model struct {
 	attempt   bool // of the open record
 	tries     int  // steps when the attempt began
 	removed   map[checkpoint.Seq]removal
-	wish      PauseAsked // the last, unless a KILL was sent since
+	wish      event.PauseAsked // the last, unless a KILL was sent since
 	over      bool
 }
 
 // asked is a command's request.
 type asked struct {
-	event            Event
+	event            event.Event
 	dropped, replied bool
 	refused          bool
 }
@@ -119,7 +121,7 @@ func play(seed uint64) (m *model) {
 		m.settle()
 	}
 	if !m.over && len(m.problems) == 0 {
-		m.step(ShutdownAsked{Status: 137})
+		m.step(event.ShutdownAsked{Status: 137})
 		if !m.over {
 			m.problem("the container doesn't end")
 		}
@@ -145,7 +147,7 @@ func (m *model) happen() {
 }
 
 // step gives the container an event and performs its actions.
-func (m *model) step(e Event) {
+func (m *model) step(e event.Event) {
 	if m.over || len(m.problems) > 0 {
 		return
 	}
@@ -154,13 +156,13 @@ func (m *model) step(e Event) {
 		m.met[reflect.TypeOf(e).Name()+" with an error"]++
 	}
 	switch e := e.(type) {
-	case CheckpointForgotten:
+	case event.CheckpointForgotten:
 		m.removed[e.Seq] = removal{len(m.steps), true}
-	case PauseAsked:
+	case event.PauseAsked:
 		m.wish = e
-	case SignalSent:
-		if r, ok := m.requests[e.Request].event.(SignalAsked); ok && r.Signal == sigKill {
-			m.wish = PauseAsked{} // a KILL lets the program run on
+	case event.SignalSent:
+		if r, ok := m.requests[e.Request].event.(event.SignalAsked); ok && r.Signal == sigKill {
+			m.wish = event.PauseAsked{} // a KILL lets the program run on
 		}
 	}
 	m.steps = append(m.steps, step{m.now, e, nil})
@@ -174,50 +176,50 @@ func (m *model) step(e Event) {
 }
 
 // check checks one action.
-func (m *model) check(a Action) {
-	if _, reply := a.(Reply); m.over && !reply {
+func (m *model) check(a action.Action) {
+	if _, reply := a.(action.Reply); m.over && !reply {
 		m.problem("%T follows the end", a)
 	}
 	switch a := a.(type) {
-	case Reply:
+	case action.Reply:
 		m.checkReply(a)
-	case End:
+	case action.End:
 		m.over = true
-	case Boot:
+	case action.Boot:
 		if m.fakes[a.Generation] != nil || a.Generation != len(m.fakes)+1 {
 			m.problem("generation %d is booted after %d others", a.Generation, len(m.fakes))
 		}
-	case Destroy:
+	case action.Destroy:
 		b := m.fake(a.Generation)
 		if b == nil || !b.booted || b.destroying {
 			m.problem("generation %d can't be destroyed: %+v", a.Generation, b)
 		} else if a.Generation == m.l.current && !m.l.recovering() {
 			m.problem("the running sandbox %d is destroyed", a.Generation)
 		}
-	case Restore:
+	case action.Restore:
 		m.checkSandbox(a, a.Generation)
 		m.checkSource(a.Seq, a.Generation)
 		if b := m.fake(a.Generation); b.restored != 0 || b.started {
 			m.problem("generation %d is restored again", a.Generation)
 		}
-	case OpenCheckpoint:
+	case action.OpenCheckpoint:
 		m.checkSource(a.Seq, 0)
-	case TakeCheckpoint:
+	case action.TakeCheckpoint:
 		m.checkSandbox(a, a.Generation)
 		if _, gone := m.removed[a.Parent]; gone || m.taking || a.Parent != m.l.recovery.Head() {
 			m.problem("checkpoint %d of parent %d is taken; another is being taken: %v, the parent is gone: %v", a.Seq, a.Parent, m.taking, gone)
 		}
-	case RemoveCheckpoints:
+	case action.RemoveCheckpoints:
 		for _, seq := range a.Seqs {
 			m.removed[seq] = removal{len(m.steps), m.removed[seq].asked}
 		}
-	case StartProgram:
+	case action.StartProgram:
 		m.checkSandbox(a, a.Generation)
-	case StartAfresh:
+	case action.StartAfresh:
 		m.checkSandbox(a, a.Generation)
-	case AwaitPages:
+	case action.AwaitPages:
 		m.checkSandbox(a, a.Generation)
-	case Release:
+	case action.Release:
 		m.checkSandbox(a, a.Generation)
 		if b := m.fake(a.Generation); b.restored == 0 || b.released || b.restored != checkpoint.Seq(a.Info.CheckpointSeq) {
 			m.problem("generation %d, which holds checkpoint %d, is released: %+v", a.Generation, b.restored, b)
@@ -225,20 +227,20 @@ func (m *model) check(a Action) {
 		if a.Stopped != 0 {
 			m.checkSandbox(a, a.Stopped)
 		}
-	case Pause:
+	case action.Pause:
 		m.checkSandbox(a, a.Generation)
 		if b := m.fake(a.Generation); b.pausing || b.paused == a.Paused {
 			m.problem("paused is %v, pausing %v, and is to be %v", b.paused, b.pausing, a.Paused)
 		}
-	case Refuse:
+	case action.Refuse:
 		m.checkSandbox(a, a.Generation)
-	case CauseFailure:
+	case action.CauseFailure:
 		m.checkSandbox(a, a.Generation)
-	case Signal:
+	case action.Signal:
 		m.checkSandbox(a, a.Generation)
-	case RepeatSignals:
+	case action.RepeatSignals:
 		m.checkSandbox(a, a.Generation)
-	case WatchMemory:
+	case action.WatchMemory:
 		if m.set(timerWatch) {
 			m.problem("the memory is watched twice")
 		}
@@ -248,7 +250,7 @@ func (m *model) check(a Action) {
 }
 
 // checkSandbox checks that there is a sandbox with which something is to be done.
-func (m *model) checkSandbox(a Action, generation int) {
+func (m *model) checkSandbox(a action.Action, generation int) {
 	if b := m.fake(generation); b == nil || !b.booted || b.destroying {
 		m.problem("%T of generation %d, which there isn't: %+v", a, generation, b)
 	}
@@ -267,7 +269,7 @@ func (m *model) checkSource(seq checkpoint.Seq, generation int) {
 	}
 }
 
-func (m *model) checkReply(a Reply) {
+func (m *model) checkReply(a action.Reply) {
 	r := m.requests[a.Request]
 	if r == nil || r.replied {
 		m.problem("request %d is answered again", a.Request)
@@ -278,15 +280,15 @@ func (m *model) checkReply(a Reply) {
 		return
 	}
 	switch e := r.event.(type) {
-	case SandboxAsked:
+	case event.SandboxAsked:
 		if a.Generation != m.l.current || !m.l.runs() {
 			m.problem("request %d is given sandbox %d", a.Request, a.Generation)
 		}
-	case CheckpointAsked:
+	case event.CheckpointAsked:
 		if a.Manifest.Seq == 0 {
 			m.problem("request %d is given no checkpoint", a.Request)
 		}
-	case PauseAsked:
+	case event.PauseAsked:
 		if b := m.fake(m.l.current); m.wish == e && b.paused != e.Paused {
 			m.problem("request %d was to make paused %v", a.Request, e.Paused)
 		}
@@ -294,24 +296,24 @@ func (m *model) checkReply(a Reply) {
 }
 
 // checkRecord checks that records open and close in their order.
-func (m *model) checkRecord(a Action) {
+func (m *model) checkRecord(a action.Action) {
 	ok := true
 	switch a := a.(type) {
-	case BeginEpisode:
+	case action.BeginEpisode:
 		ok = !m.recording && a.Number == m.episode+1
 		m.recording, m.attempt, m.episode = true, false, a.Number
-	case BeginAttempt:
+	case action.BeginAttempt:
 		ok = m.recording && !m.attempt
 		m.attempt, m.tries = true, len(m.steps)
-	case NoteRestored:
+	case action.NoteRestored:
 		ok = m.recording && m.attempt
 		m.met[string(a.Standby)]++
-	case NoteReleased:
+	case action.NoteReleased:
 		ok = m.recording && m.attempt
-	case EndAttempt:
+	case action.EndAttempt:
 		ok = m.recording && m.attempt
 		m.attempt = false
-	case EndEpisode:
+	case action.EndEpisode:
 		ok = m.recording && !m.attempt
 		m.recording = false
 	}
@@ -375,7 +377,7 @@ func (m *model) unfinished() string {
 // unanswered says which request waits without need.
 func (m *model) unanswered() string {
 	for id, r := range m.requests {
-		if _, later := r.event.(CheckpointAsked); later && m.l.schedule.Phase == schedule.Waiting {
+		if _, later := r.event.(event.CheckpointAsked); later && m.l.schedule.Phase == schedule.Waiting {
 			continue
 		}
 		if !r.replied && !r.dropped {
@@ -418,7 +420,7 @@ func (m *model) lost() string {
 // idle says which work that goes on by itself has come to a halt.
 func (m *model) idle() string {
 	l := &m.l
-	_, timer := m.timers[timerKey{TimerCheckpoint, 0}]
+	_, timer := m.timers[timerKey{event.TimerCheckpoint, 0}]
 	phase := l.schedule.Phase
 	switch {
 	case phase != schedule.Idle && phase != schedule.Waiting:
@@ -429,9 +431,9 @@ func (m *model) idle() string {
 		return "no checkpoint is due"
 	case l.open.Limited && l.cfg.Enabled && !m.set(timerWatch):
 		return "nobody watches the memory"
-	case l.recovery.Phase == recovery.Probation && !m.set(TimerProbation):
+	case l.recovery.Phase == recovery.Probation && !m.set(event.TimerProbation):
 		return "probation doesn't end"
-	case l.standby.Waiting && l.standby.Failures <= 5 && !m.set(TimerStandby):
+	case l.standby.Waiting && l.standby.Failures <= 5 && !m.set(event.TimerStandby):
 		return "the standby waits for no timer"
 	case m.wantsStandby() && l.standby.Kept == nil && l.standby.Coming == nil && !l.standby.Waiting && l.standby.Reason == "":
 		return "there is no standby, and no reason"
@@ -443,7 +445,7 @@ func (m *model) wantsStandby() bool {
 	return m.l.network && m.l.cfg.Standby != config.StandbyCold && m.l.cfg.Enabled && len(m.l.recovery.Lineage) > 0
 }
 
-func (m *model) set(t Timer) bool {
+func (m *model) set(t event.Timer) bool {
 	_, ok := m.timers[timerKey{t, 0}]
 	return ok
 }

@@ -3,12 +3,15 @@ package lifecycle
 import (
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/oci/errdefs"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 )
 
 // pauseAsked pauses or resumes the program. During a recovery the copy is paused,
 // before anybody is told so.
-func (l *Lifecycle) pauseAsked(e PauseAsked) {
+func (l *Lifecycle) pauseAsked(e event.PauseAsked) {
 	var err error
 	switch {
 	case !l.started || l.over:
@@ -19,7 +22,7 @@ func (l *Lifecycle) pauseAsked(e PauseAsked) {
 		err = errdefs.ErrNotPaused
 	}
 	if err != nil {
-		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(err)})
 		return
 	}
 	l.paused, l.wish = e.Paused, e.Request
@@ -38,21 +41,21 @@ func (l *Lifecycle) settlePause(generation int) {
 		l.answerPauses(sb, nil)
 	default:
 		sb.pausing = true
-		l.do(Pause{Generation: generation, Paused: l.paused})
+		l.do(action.Pause{Generation: generation, Paused: l.paused})
 	}
 }
 
-func (l *Lifecycle) pauseChanged(e PauseChanged) {
+func (l *Lifecycle) pauseChanged(e event.PauseChanged) {
 	sb := l.sandboxes[e.Generation]
 	if sb == nil {
 		return // its requests wait for the copy
 	}
 	sb.pausing = false
-	if err := e.Err.asError(); err != nil {
+	if err := e.Err.AsError(); err != nil {
 		// The copy that takes the sandbox's place sees to the wish.
 		if e.Generation == l.current && !turnedAway(err) && !sb.failing && !l.recovering() {
 			l.paused = sb.paused
-			l.do(Warn{Text: "program not paused or resumed", Err: e.Err})
+			l.do(action.Warn{Text: "program not paused or resumed", Err: e.Err})
 		}
 		l.answerPauses(sb, err)
 		return
@@ -79,7 +82,7 @@ func (l *Lifecycle) answerPauses(sb *sandboxState, err error) {
 		if err != nil && turnedAway(err) {
 			l.again(r)
 		} else {
-			l.reply(Reply{Request: r.id, Err: FaultOf(err)})
+			l.reply(action.Reply{Request: r.id, Err: fault.Of(err)})
 		}
 	}
 }

@@ -10,12 +10,15 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/standby"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
 
 // failed handles the report of the current sandbox, which is stopped.
-func (l *Lifecycle) failed(e Failed) {
+func (l *Lifecycle) failed(e event.Failed) {
 	l.sandbox(l.current).failing = true
 	l.stopRunning()
 	f := e.Failure
@@ -40,17 +43,17 @@ func (l *Lifecycle) refuse(reasons []string) {
 	l.sandbox(l.current).failing = false
 	l.clock.start(l.now)
 	l.plan(schedule.Resumed{})
-	l.do(Refuse{Generation: l.current, Reasons: reasons})
+	l.do(action.Refuse{Generation: l.current, Reasons: reasons})
 }
 
 // refused ends a program that can't be let go as it would have ended. One that
 // lives on may not have been paused because it was failing.
-func (l *Lifecycle) refused(e Refused) {
+func (l *Lifecycle) refused(e event.Refused) {
 	if e.Err == nil {
 		l.settlePause(e.Generation)
 		return
 	}
-	l.do(Warn{Text: "failure not refused", Err: e.Err})
+	l.do(action.Warn{Text: "failure not refused", Err: e.Err})
 	if sb := l.sandbox(l.current); e.Generation == l.current && !sb.ended {
 		sb.ended = true
 		l.recover(recovery.Exited{Status: failure.ExitStatus(l.failure.Kind, l.failure.Code, l.failure.Signo)})
@@ -138,7 +141,7 @@ func (l *Lifecycle) beginCopy() {
 		l.copyMade(m.claimed.Generation, config.StandbyHot, m.reasons)
 		return
 	}
-	l.do(OpenCheckpoint{Seq: m.seq})
+	l.do(action.OpenCheckpoint{Seq: m.seq})
 	switch {
 	case m.claimed == nil:
 		l.bootCold()
@@ -153,13 +156,13 @@ func (l *Lifecycle) beginCopy() {
 func (l *Lifecycle) bootCold() {
 	m := l.making
 	m.stage, m.kind = booting, config.StandbyCold
-	m.generation = l.boot(Boot{})
+	m.generation = l.boot(action.Boot{})
 }
 
 func (l *Lifecycle) restoreCopy(generation int) {
 	m := l.making
 	m.stage, m.generation = restoring, generation
-	l.do(Restore{Generation: generation, Seq: m.seq})
+	l.do(action.Restore{Generation: generation, Seq: m.seq})
 }
 
 // fallBack notes why the standby couldn't be used.
@@ -176,14 +179,14 @@ func (l *Lifecycle) copyBooted(err error) {
 		m.fallBack(err)
 		l.bootCold()
 	default:
-		l.do(CloseCheckpoint{})
+		l.do(action.CloseCheckpoint{})
 		l.copyFailed(err)
 	}
 }
 
 // restored goes on with a sandbox in which a checkpoint was to be restored.
-func (l *Lifecycle) restored(e Restored) {
-	err := e.Err.asError()
+func (l *Lifecycle) restored(e event.Restored) {
+	err := e.Err.AsError()
 	if err == nil {
 		l.sandbox(e.Generation).holds = restoredFrom{e.Seq, e.RunTime, e.TakenAt}
 	}
@@ -193,7 +196,7 @@ func (l *Lifecycle) restored(e Restored) {
 		return
 	}
 	if m == nil || m.generation != e.Generation {
-		l.tend(standby.Restored{Generation: e.Generation, RunTime: e.RunTime, Damaged: errors.Is(err, checkpoint.ErrDamaged), Err: err})
+		l.reconcile(standby.Restored{Generation: e.Generation, RunTime: e.RunTime, Damaged: errors.Is(err, checkpoint.ErrDamaged), Err: err})
 		l.repeatEnd(e.Generation)
 		return
 	}
@@ -205,7 +208,7 @@ func (l *Lifecycle) restored(e Restored) {
 	switch {
 	case m.stage == loading, m.kind == config.StandbyWarm && e.Opened && !errors.Is(err, checkpoint.ErrDamaged):
 		m.fallBack(err)
-		l.do(OpenCheckpoint{Seq: m.seq})
+		l.do(action.OpenCheckpoint{Seq: m.seq})
 		l.bootCold()
 	default:
 		l.copyFailed(err)
@@ -217,17 +220,17 @@ func (l *Lifecycle) restored(e Restored) {
 func (l *Lifecycle) repeatEnd(generation int) {
 	sb := l.sandbox(generation)
 	if sb.damage != nil {
-		l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+		l.reconcile(standby.Damaged{Generation: generation, Err: sb.damage})
 	}
 	if sb.closed {
-		l.tend(standby.Gone{Generation: generation, Err: sandbox.ErrGone})
+		l.reconcile(standby.Gone{Generation: generation, Err: sandbox.ErrGone})
 	}
 }
 
 func (l *Lifecycle) copyFailed(err error) {
 	seq := l.making.seq
 	l.making = nil
-	l.do(Warn{Text: fmt.Sprintf("no copy from checkpoint %d", seq), Err: FaultOf(err)})
+	l.do(action.Warn{Text: fmt.Sprintf("no copy from checkpoint %d", seq), Err: fault.Of(err)})
 	l.recover(restoreFailed(err, l.now))
 }
 
@@ -239,13 +242,13 @@ func restoreFailed(err error, now time.Time) recovery.RestoreFailed {
 func (l *Lifecycle) copyMade(generation int, kind config.Standby, reasons []string) {
 	l.making = nil
 	l.copy, l.heldAt = generation, l.now
-	l.record(NoteRestored{Took: l.now.Sub(l.failedAt), Standby: kind, Reasons: reasons})
+	l.record(action.NoteRestored{Took: l.now.Sub(l.failedAt), Standby: kind, Reasons: reasons})
 	l.recover(recovery.Ready{})
 }
 
 // release lets the held copy run, told of the failure.
 func (l *Lifecycle) release(a recovery.Release) {
-	r := Release{Generation: l.copy, FailedAt: l.failedAt, Info: failure.Info{
+	r := action.Release{Generation: l.copy, FailedAt: l.failedAt, Info: failure.Info{
 		Failure:        describe(l.failure, l.recovery.Episode.Latest),
 		Level:          uint32(a.Level),
 		Attempt:        uint32(a.Attempt),
@@ -261,9 +264,9 @@ func (l *Lifecycle) release(a recovery.Release) {
 
 // released makes the copy the container's running sandbox. The failed sandbox is
 // destroyed only now: until here the failure could still be refused.
-func (l *Lifecycle) released(e Released) {
+func (l *Lifecycle) released(e event.Released) {
 	l.farewell = nil
-	sb, err := l.sandbox(e.Generation), e.Err.asError()
+	sb, err := l.sandbox(e.Generation), e.Err.AsError()
 	switch {
 	case e.Generation != l.copy:
 		return
@@ -275,7 +278,7 @@ func (l *Lifecycle) released(e Released) {
 		return
 	}
 	l.copy = 0
-	l.record(NoteReleased{Generation: e.Generation, Seq: sb.holds.seq, Took: l.now.Sub(l.heldAt)})
+	l.record(action.NoteReleased{Generation: e.Generation, Seq: sb.holds.seq, Took: l.now.Sub(l.heldAt)})
 	l.answerFailure(sandbox.ErrGone) // another failure came first
 	l.settle(l.current)
 	l.current = e.Generation
@@ -301,7 +304,7 @@ func (l *Lifecycle) resumeOperator(generation int, since time.Time) {
 		l.settlePause(generation)
 	}
 	if pending := l.signals.since(since); len(pending) > 0 {
-		l.do(RepeatSignals{Generation: generation, Signals: pending})
+		l.do(action.RepeatSignals{Generation: generation, Signals: pending})
 	}
 }
 
@@ -312,7 +315,7 @@ type afresh struct {
 }
 
 func (l *Lifecycle) restartAfresh(reasons []string) {
-	l.do(Warn{Text: fmt.Sprintf("container is started afresh: %v", reasons)})
+	l.do(action.Warn{Text: fmt.Sprintf("container is started afresh: %v", reasons)})
 	sb := l.sandbox(l.current)
 	hangup := !sb.ended
 	sb.ended = true
@@ -322,10 +325,10 @@ func (l *Lifecycle) restartAfresh(reasons []string) {
 		return
 	}
 	sb.destroying = true
-	l.do(Destroy{Generation: l.current, Hangup: hangup})
+	l.do(action.Destroy{Generation: l.current, Hangup: hangup})
 }
 
-func (l *Lifecycle) bootAfresh() { l.afresh.generation = l.boot(Boot{}) }
+func (l *Lifecycle) bootAfresh() { l.afresh.generation = l.boot(action.Boot{}) }
 
 func (l *Lifecycle) afreshBooted(err error) {
 	if err != nil {
@@ -333,10 +336,10 @@ func (l *Lifecycle) afreshBooted(err error) {
 		l.recover(recovery.RestartFailed{Reason: err.Error()})
 		return
 	}
-	l.do(StartAfresh{Generation: l.afresh.generation})
+	l.do(action.StartAfresh{Generation: l.afresh.generation})
 }
 
-func (l *Lifecycle) restarted(e Restarted) {
+func (l *Lifecycle) restarted(e event.Restarted) {
 	if l.afresh == nil || l.afresh.generation != e.Generation {
 		return
 	}
@@ -356,5 +359,5 @@ func (l *Lifecycle) restarted(e Restarted) {
 	}
 	l.plan(schedule.Began{})
 	l.admit(e.Generation)
-	l.tend(standby.Reconcile{})
+	l.reconcile(standby.Reconcile{})
 }

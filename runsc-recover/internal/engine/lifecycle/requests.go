@@ -11,6 +11,9 @@ import (
 	"runsc-recover/checkpoint/standby"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/oci/statedir"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
@@ -28,7 +31,7 @@ var errBusy = errors.New("too many requests wait for the container's recovery")
 // request is a command's request that waits for the running sandbox.
 type request struct {
 	id    uint64
-	event Event
+	event event.Event
 	// after is the version of the view whose sandbox turned the request away.
 	after uint64
 }
@@ -37,11 +40,11 @@ type request struct {
 // be none.
 func (l *Lifecycle) await(r request) {
 	if !l.started || l.over {
-		l.reply(Reply{Request: r.id, Err: FaultOf(errdefs.ErrNotRunning)})
+		l.reply(action.Reply{Request: r.id, Err: fault.Of(errdefs.ErrNotRunning)})
 		return
 	}
 	if len(l.requests) >= maxRequests {
-		l.reply(Reply{Request: r.id, Err: FaultOf(errBusy)})
+		l.reply(action.Reply{Request: r.id, Err: fault.Of(errBusy)})
 		return
 	}
 	l.requests = append(l.requests, r)
@@ -52,7 +55,7 @@ func (l *Lifecycle) await(r request) {
 func (l *Lifecycle) dropRequest(id uint64) {
 	l.requests = slices.DeleteFunc(l.requests, func(r request) bool {
 		switch r.event.(type) {
-		case StartAsked, SignalAsked, PauseAsked:
+		case event.StartAsked, event.SignalAsked, event.PauseAsked:
 			return false
 		}
 		return r.id == id
@@ -102,7 +105,7 @@ func (l *Lifecycle) scheduleRetry() {
 	for _, r := range l.requests {
 		if r.after != 0 && !l.retrying && !l.over {
 			l.retrying = true
-			l.do(SetTimer{Timer: TimerRetry, After: retryDelay})
+			l.do(action.SetTimer{Timer: event.TimerRetry, After: retryDelay})
 		}
 	}
 }
@@ -117,23 +120,23 @@ func (l *Lifecycle) retryRequests() {
 // dispatch hands a request to the running sandbox.
 func (l *Lifecycle) dispatch(r request) {
 	switch e := r.event.(type) {
-	case StartAsked: // the container is brought back
-		l.do(ReadNetwork{Generation: l.current})
-	case SignalAsked:
+	case event.StartAsked: // the container is brought back
+		l.do(action.ReadNetwork{Generation: l.current})
+	case event.SignalAsked:
 		l.deliver(r, e.Signal, e.All, false)
-	case ForegroundAsked:
+	case event.ForegroundAsked:
 		l.deliver(r, e.Signal, false, true)
-	case PauseAsked:
+	case event.PauseAsked:
 		if r.id == l.wish { // another sandbox may have failed to see to it
 			l.paused = e.Paused
 		}
 		sb := l.sandbox(l.current)
 		sb.pauseRequests = append(sb.pauseRequests, r)
 		l.settlePause(l.current)
-	case FailAsked:
+	case event.FailAsked:
 		l.failAsked(r)
-	case SandboxAsked:
-		l.reply(Reply{Request: r.id, Generation: l.current, Version: l.version})
+	case event.SandboxAsked:
+		l.reply(action.Reply{Request: r.id, Generation: l.current, Version: l.version})
 	}
 }
 
@@ -144,39 +147,39 @@ type starting struct {
 	resumed bool      // the program goes on from the store
 }
 
-func (l *Lifecycle) startAsked(e StartAsked) {
+func (l *Lifecycle) startAsked(e event.StartAsked) {
 	if l.started || l.over {
 		err := &errdefs.Error{Code: errdefs.CodeNotCreated, Message: fmt.Sprintf("cannot start a container that is %s", l.containerStatus())}
-		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(err)})
 		return
 	}
 	// From here on the program may report failures.
 	l.started = true
 	l.starting = &starting{request: e.Request, resumed: l.open.Resume}
 	if l.open.Resume {
-		l.do(PrepareStart{})
+		l.do(action.PrepareStart{})
 		return
 	}
-	l.do(StartProgram{Generation: l.current})
+	l.do(action.StartProgram{Generation: l.current})
 }
 
 // programStarted answers a start. A start that failed ends the container, so that
 // whoever waits for the container sees its end.
-func (l *Lifecycle) programStarted(e ProgramStarted) {
+func (l *Lifecycle) programStarted(e event.ProgramStarted) {
 	s := l.starting
-	if err := e.Err.asError(); err != nil {
+	if err := e.Err.AsError(); err != nil {
 		l.startFailed(err)
 		return
 	}
 	s.at, l.begun = e.At, true
-	l.reply(Reply{Request: s.request})
-	l.do(ReadNetwork{Generation: e.Generation})
+	l.reply(action.Reply{Request: s.request})
+	l.do(action.ReadNetwork{Generation: e.Generation})
 }
 
 func (l *Lifecycle) startFailed(err error) {
 	err = fmt.Errorf("start container: %w", err)
-	l.do(Warn{Text: "container not started", Err: FaultOf(err)})
-	l.reply(Reply{Request: l.starting.request, Err: FaultOf(err)})
+	l.do(action.Warn{Text: "container not started", Err: fault.Of(err)})
+	l.reply(action.Reply{Request: l.starting.request, Err: fault.Of(err)})
 	l.starting = nil
 	l.recover(recovery.Shutdown{Status: 1})
 }
@@ -184,14 +187,14 @@ func (l *Lifecycle) startFailed(err error) {
 // startPrepared brings a container back: it recovers from the death of the
 // sandbox that an earlier supervisor took with it. The first sandbox has never
 // run: it showed that the container can be made.
-func (l *Lifecycle) startPrepared(e StartPrepared) {
-	if err := e.Err.asError(); err != nil {
+func (l *Lifecycle) startPrepared(e event.StartPrepared) {
+	if err := e.Err.AsError(); err != nil {
 		l.startFailed(err)
 		return
 	}
 	l.sandbox(l.current).ended, l.begun = true, true
 	l.noteFailure(failure.State{Message: whyResumed})
-	l.await(request{id: l.starting.request, event: StartAsked{Request: l.starting.request}})
+	l.await(request{id: l.starting.request, event: event.StartAsked{Request: l.starting.request}})
 	died := recovery.SandboxDied{Now: l.now}
 	// A command may have removed the checkpoints meanwhile.
 	if n := len(l.recovery.Lineage); n > 0 {
@@ -201,36 +204,36 @@ func (l *Lifecycle) startPrepared(e StartPrepared) {
 }
 
 // networkRead ends a start: copies can be made from here on.
-func (l *Lifecycle) networkRead(e NetworkRead) {
+func (l *Lifecycle) networkRead(e event.NetworkRead) {
 	s := l.starting
 	if s == nil {
 		return
 	}
-	err := e.Err.asError()
+	err := e.Err.AsError()
 	if s.resumed && err != nil {
 		if turnedAway(err) {
-			l.again(request{id: s.request, event: StartAsked{Request: s.request}})
+			l.again(request{id: s.request, event: event.StartAsked{Request: s.request}})
 			return
 		}
-		l.reply(Reply{Request: s.request, Err: FaultOf(err)})
+		l.reply(action.Reply{Request: s.request, Err: fault.Of(err)})
 		l.starting = nil
 		return
 	}
 	if err != nil {
-		l.do(Warn{Text: "network configuration not read", Err: e.Err})
+		l.do(action.Warn{Text: "network configuration not read", Err: e.Err})
 	}
 	l.network = err == nil
 	l.starting = nil
 	switch sb := l.sandbox(l.current); {
 	case s.resumed:
-		l.reply(Reply{Request: s.request})
-		l.tend(standby.Reconcile{})
+		l.reply(action.Reply{Request: s.request})
+		l.reconcile(standby.Reconcile{})
 	case e.Generation == l.current && !sb.failing && !sb.ended:
 		l.clock.start(s.at)
 		l.plan(schedule.Began{})
-		l.tend(standby.Reconcile{})
+		l.reconcile(standby.Reconcile{})
 	}
-	l.do(AnnounceStart{})
+	l.do(action.AnnounceStart{})
 }
 
 // delivery is a signal that is on its way.
@@ -242,17 +245,17 @@ type delivery struct {
 // signalAsked takes an operator's signal. A probe needs no program, a signal to a
 // container that was not started has none, and a KILL during a start or a recovery
 // need not wait for its end.
-func (l *Lifecycle) signalAsked(e SignalAsked) {
+func (l *Lifecycle) signalAsked(e event.SignalAsked) {
 	switch {
 	case l.over:
-		l.reply(Reply{Request: e.Request, Err: FaultOf(errdefs.ErrNotRunning)})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(errdefs.ErrNotRunning)})
 	case e.Signal == 0:
-		l.reply(Reply{Request: e.Request})
+		l.reply(action.Reply{Request: e.Request})
 	case !l.started, e.Signal == sigKill && (!l.begun || l.recovering()):
 		if asksToEnd(e.Signal) {
 			l.recover(recovery.Shutdown{Status: 128 + e.Signal})
 		}
-		l.reply(Reply{Request: e.Request})
+		l.reply(action.Reply{Request: e.Request})
 	default:
 		l.await(request{id: e.Request, event: e})
 	}
@@ -261,28 +264,28 @@ func (l *Lifecycle) signalAsked(e SignalAsked) {
 func (l *Lifecycle) deliver(r request, signal int, all, foreground bool) {
 	sent := l.signals.add(signal, all, l.sandbox(l.current).paused, l.now)
 	l.sending[r.id] = &delivery{request: r, sent: sent}
-	l.do(Signal{Request: r.id, Generation: l.current, Signal: signal, All: all, Foreground: foreground})
+	l.do(action.Signal{Request: r.id, Generation: l.current, Signal: signal, All: all, Foreground: foreground})
 }
 
-func (l *Lifecycle) signalSent(e SignalSent) {
+func (l *Lifecycle) signalSent(e event.SignalSent) {
 	d := l.sending[e.Request]
 	if d == nil {
 		return
 	}
 	delete(l.sending, e.Request)
-	err := e.Err.asError()
-	_, foreground := d.request.event.(ForegroundAsked)
+	err := e.Err.AsError()
+	_, foreground := d.request.event.(event.ForegroundAsked)
 	switch {
 	case err != nil && turnedAway(err):
 		l.again(d.request)
 		return
 	case err != nil || foreground:
-		l.reply(Reply{Request: e.Request, Err: FaultOf(err)})
+		l.reply(action.Reply{Request: e.Request, Err: fault.Of(err)})
 		return
 	}
 	kill := d.sent.signal == sigKill
 	if kill {
-		l.do(SetTimer{Timer: TimerKill, Generation: e.Generation, After: killGrace})
+		l.do(action.SetTimer{Timer: event.TimerKill, Generation: e.Generation, After: killGrace})
 	}
 	if e.Generation != l.current || l.recovering() {
 		l.overtaken(d)
@@ -293,7 +296,7 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 		l.paused, l.wish = false, 0
 		l.settlePause(l.current)
 	}
-	l.reply(Reply{Request: e.Request})
+	l.reply(action.Reply{Request: e.Request})
 }
 
 // overtaken deals with a signal that reached a sandbox which failed at once: its
@@ -303,7 +306,7 @@ func (l *Lifecycle) signalSent(e SignalSent) {
 func (l *Lifecycle) overtaken(d *delivery) {
 	fresh := l.afresh != nil || !l.recovering() && l.sandbox(l.current).holds == (restoredFrom{})
 	if fresh && !asksToEnd(d.sent.signal) {
-		l.reply(Reply{Request: d.request.id})
+		l.reply(action.Reply{Request: d.request.id})
 		return
 	}
 	l.again(d.request)
@@ -326,7 +329,7 @@ type causing struct {
 func (l *Lifecycle) failAsked(r request) {
 	switch {
 	case l.containerStatus() == statedir.StatusPaused:
-		l.reply(Reply{Request: r.id, Err: FaultOf(errdefs.ErrPaused)})
+		l.reply(action.Reply{Request: r.id, Err: fault.Of(errdefs.ErrPaused)})
 	case l.failing != nil:
 		l.again(r)
 	default:
@@ -337,12 +340,12 @@ func (l *Lifecycle) failAsked(r request) {
 
 // causeFailure makes the sandbox stop as at a failure, for the operator.
 func (l *Lifecycle) causeFailure() {
-	if e, ok := l.failing.request.event.(FailAsked); ok {
-		l.do(CauseFailure{Generation: l.current, Failure: e.Failure})
+	if e, ok := l.failing.request.event.(event.FailAsked); ok {
+		l.do(action.CauseFailure{Generation: l.current, Failure: e.Failure})
 	}
 }
 
-func (l *Lifecycle) failureCaused(e FailureCaused) {
+func (l *Lifecycle) failureCaused(e event.FailureCaused) {
 	if e.Err != nil && l.failing != nil && l.failing.generation == e.Generation {
 		l.answerFailure(fmt.Errorf("stop sandbox: %w", e.Err))
 	}
@@ -358,12 +361,12 @@ func (l *Lifecycle) answerFailure(err error) {
 	case err != nil && turnedAway(err):
 		l.again(c.request)
 	default:
-		l.reply(Reply{Request: c.request.id, Err: FaultOf(err)})
+		l.reply(action.Reply{Request: c.request.id, Err: fault.Of(err)})
 	}
 }
 
-func (l *Lifecycle) memoryLimitChanged(e MemoryLimitChanged) {
-	a := SetMemory{Request: e.Request}
+func (l *Lifecycle) memoryLimitChanged(e event.MemoryLimitChanged) {
+	a := action.SetMemory{Request: e.Request}
 	for _, generation := range []int{l.current, l.copy} {
 		if generation != 0 {
 			a.Generations = append(a.Generations, generation)

@@ -8,6 +8,9 @@ import (
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
 	"runsc-recover/checkpoint/standby"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
@@ -15,7 +18,7 @@ import (
 const sigKill = 9
 
 // opened begins the container: its first sandbox is made, and waits for Start.
-func (l *Lifecycle) opened(e Opened) {
+func (l *Lifecycle) opened(e event.Opened) {
 	l.open, l.cfg, l.bad = e, e.Config, e.Bad
 	l.sandboxes, l.sending = make(map[int]*sandboxState), make(map[uint64]*delivery)
 	var bad []checkpoint.Seq
@@ -28,14 +31,14 @@ func (l *Lifecycle) opened(e Opened) {
 		l.recovery = recovery.Resume(e.Kept, e.Head)
 		l.recovery.Episodes = e.Episodes
 	}
-	l.boot(Boot{First: true})
+	l.boot(action.Boot{First: true})
 	if e.Limited && e.Config.Enabled {
-		l.do(WatchMemory{})
+		l.do(action.WatchMemory{})
 	}
 }
 
 // boot makes the next generation.
-func (l *Lifecycle) boot(b Boot) int {
+func (l *Lifecycle) boot(b action.Boot) int {
 	l.last++
 	b.Generation = l.last
 	l.sandboxes[l.last] = &sandboxState{}
@@ -44,10 +47,10 @@ func (l *Lifecycle) boot(b Boot) int {
 }
 
 // booted tells the owner of a sandbox that there is one, or why there is none.
-func (l *Lifecycle) booted(e Booted) {
+func (l *Lifecycle) booted(e event.Booted) {
 	sb := l.sandbox(e.Generation)
 	sb.booted = true
-	err := e.Err.asError()
+	err := e.Err.AsError()
 	switch {
 	case err != nil:
 		delete(l.sandboxes, e.Generation)
@@ -68,7 +71,7 @@ func (l *Lifecycle) booted(e Booted) {
 	case l.current == 0 && e.Generation == 1:
 		l.created(err)
 	default:
-		l.tend(standby.Booted{Generation: e.Generation, NotFenced: errors.Is(err, sandbox.ErrNotFenced), Err: err})
+		l.reconcile(standby.Booted{Generation: e.Generation, NotFenced: errors.Is(err, sandbox.ErrNotFenced), Err: err})
 	}
 }
 
@@ -78,7 +81,7 @@ func (l *Lifecycle) created(err error) {
 		l.current = 1
 		l.admit(1)
 	}
-	l.reply(Reply{Request: l.open.Request, Err: FaultOf(err)})
+	l.reply(action.Reply{Request: l.open.Request, Err: fault.Of(err)})
 }
 
 // destroy removes a sandbox, as soon as it is made.
@@ -90,11 +93,11 @@ func (l *Lifecycle) destroy(generation int) {
 		sb.doomed = true
 	default:
 		sb.destroying = true
-		l.do(Destroy{Generation: generation})
+		l.do(action.Destroy{Generation: generation})
 	}
 }
 
-func (l *Lifecycle) destroyed(e Destroyed) {
+func (l *Lifecycle) destroyed(e event.Destroyed) {
 	sb := l.sandbox(e.Generation)
 	if sb.admitted && !sb.ended {
 		l.gone(e.Generation)
@@ -113,7 +116,7 @@ func (l *Lifecycle) destroyed(e Destroyed) {
 // processors for itself.
 func (l *Lifecycle) settle(generation int) {
 	l.settling = append(l.settling, generation)
-	l.do(SetTimer{Timer: TimerSettle, After: settleTime})
+	l.do(action.SetTimer{Timer: event.TimerSettle, After: settleTime})
 }
 
 func (l *Lifecycle) settled() {
@@ -123,7 +126,7 @@ func (l *Lifecycle) settled() {
 		l.destroy(generation)
 	}
 	if !l.recovering() {
-		l.tend(standby.Recovered{})
+		l.reconcile(standby.Recovered{})
 	}
 }
 
@@ -143,7 +146,7 @@ func (l *Lifecycle) admit(generation int) {
 
 // fromSandbox acts on a sandbox's report. A report is too late when its sandbox
 // has been replaced, and waits while its sandbox isn't admitted.
-func (l *Lifecycle) fromSandbox(generation int, e Event) {
+func (l *Lifecycle) fromSandbox(generation int, e event.Event) {
 	sb := l.sandbox(generation)
 	if !sb.admitted {
 		l.keepEarly(generation, sb, e)
@@ -153,10 +156,10 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 		return
 	}
 	switch e := e.(type) {
-	case Exited:
+	case event.Exited:
 		l.exited(e)
 		return
-	case DamageFound:
+	case event.DamageFound:
 		l.damaged(e)
 		return
 	}
@@ -164,42 +167,42 @@ func (l *Lifecycle) fromSandbox(generation int, e Event) {
 		return // a program that is stopped, or not there yet, can't have said so
 	}
 	switch e := e.(type) {
-	case Failed:
+	case event.Failed:
 		l.failed(e)
-	case CheckpointRequested:
+	case event.CheckpointRequested:
 		l.plan(schedule.ProgramAsked{Waiter: schedule.Waiter(uint32(e.TID))})
-	case Resolved:
+	case event.Resolved:
 		l.recover(recovery.Resolved{})
 	}
 }
 
 // keepEarly keeps a report until its sandbox is admitted. Of a sandbox that says too
 // much, threads are turned away, as they are when too many wait for a checkpoint.
-func (l *Lifecycle) keepEarly(generation int, sb *sandboxState, e Event) {
+func (l *Lifecycle) keepEarly(generation int, sb *sandboxState, e event.Event) {
 	room := maxEarly + earlyMargin
 	switch e := e.(type) {
-	case DamageFound:
+	case event.DamageFound:
 		l.damagedEarly(generation, sb, e)
-	case Exited:
+	case event.Exited:
 	default:
 		if sb.earlyStop {
 			return // a stopped program can't have said so
 		}
-		if _, sb.earlyStop = e.(Failed); !sb.earlyStop {
+		if _, sb.earlyStop = e.(event.Failed); !sb.earlyStop {
 			room = maxEarly
 		}
 	}
 	if len(sb.early) < room {
 		sb.early = append(sb.early, e)
-	} else if r, ok := e.(CheckpointRequested); ok {
-		l.do(AnswerProgram{Generation: generation, TIDs: []int32{r.TID}, Err: FaultOf(schedule.ErrOff)})
+	} else if r, ok := e.(event.CheckpointRequested); ok {
+		l.do(action.AnswerProgram{Generation: generation, TIDs: []int32{r.TID}, Err: fault.Of(schedule.ErrOff)})
 	}
 }
 
-func (l *Lifecycle) damagedEarly(generation int, sb *sandboxState, e DamageFound) {
-	sb.damage = e.Err.asError()
+func (l *Lifecycle) damagedEarly(generation int, sb *sandboxState, e event.DamageFound) {
+	sb.damage = e.Err.AsError()
 	if sb.holds.seq != 0 {
-		l.tend(standby.Damaged{Generation: generation, Err: sb.damage})
+		l.reconcile(standby.Damaged{Generation: generation, Err: sb.damage})
 	}
 }
 
@@ -216,12 +219,12 @@ func (l *Lifecycle) closed(generation int) {
 	case sb.admitted:
 		l.gone(generation)
 	default:
-		l.tend(standby.Gone{Generation: generation, Err: sandbox.ErrGone})
+		l.reconcile(standby.Gone{Generation: generation, Err: sandbox.ErrGone})
 	}
 }
 
 func (l *Lifecycle) gone(generation int) {
-	l.fromSandbox(generation, Exited{Generation: generation, Crashed: true, Err: FaultOf(sandbox.ErrGone)})
+	l.fromSandbox(generation, event.Exited{Generation: generation, Crashed: true, Err: fault.Of(sandbox.ErrGone)})
 }
 
 // stopRunning notes that the current sandbox's program doesn't run any more.
@@ -232,7 +235,7 @@ func (l *Lifecycle) stopRunning() {
 
 // exited handles the end of the current sandbox, by its program's doing or by the
 // sandbox's death.
-func (l *Lifecycle) exited(e Exited) {
+func (l *Lifecycle) exited(e event.Exited) {
 	l.sandbox(l.current).ended = true
 	l.stopRunning()
 	l.answerFailure(sandbox.ErrGone)
@@ -253,7 +256,7 @@ func (l *Lifecycle) exited(e Exited) {
 // recovery the cause changes nothing.
 func (l *Lifecycle) crashed() {
 	if l.open.CountsOOM {
-		l.do(ReadOOMKills{Generation: l.current})
+		l.do(action.ReadOOMKills{Generation: l.current})
 	}
 	if l.open.CountsOOM && !l.recovering() {
 		l.died = l.current
@@ -264,7 +267,7 @@ func (l *Lifecycle) crashed() {
 
 // oomKillsRead says whether the kernel has killed a process in the cgroup since
 // the last death.
-func (l *Lifecycle) oomKillsRead(e OOMKillsRead) {
+func (l *Lifecycle) oomKillsRead(e event.OOMKillsRead) {
 	grown := e.Kills > l.oomKills
 	l.oomKills = max(l.oomKills, e.Kills)
 	if l.died == e.Generation && !l.over {
@@ -293,16 +296,16 @@ func (l *Lifecycle) noteFailure(f failure.State) {
 
 // damaged handles the end of the current sandbox because the checkpoint that it
 // was released from is damaged.
-func (l *Lifecycle) damaged(e DamageFound) {
+func (l *Lifecycle) damaged(e event.DamageFound) {
 	sb := l.sandbox(l.current)
 	if sb.holds.seq == 0 { // the sandbox ends all the same
-		l.exited(Exited{Generation: e.Generation, Crashed: true, Err: e.Err})
+		l.exited(event.Exited{Generation: e.Generation, Crashed: true, Err: e.Err})
 		return
 	}
 	sb.ended = true
 	l.stopRunning()
 	l.answerFailure(sandbox.ErrGone)
-	l.do(Warn{Text: fmt.Sprintf("checkpoint %d is damaged", sb.holds.seq), Err: e.Err})
+	l.do(action.Warn{Text: fmt.Sprintf("checkpoint %d is damaged", sb.holds.seq), Err: e.Err})
 	if l.recovery.Phase == recovery.Probation {
 		l.failedAt, l.stopTook = l.now, 0 // of the failure that it was to avoid
 	} else {

@@ -10,6 +10,9 @@ import (
 
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/trace"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/test/expect"
 )
 
@@ -64,7 +67,7 @@ func (p *player) play(name string, args expect.Args) (out []any, _ fmt.Stringer)
 	if err != nil {
 		p.t.Fatalf("%s: %v", b, err)
 	}
-	if o, ok := e.(Opened); ok {
+	if o, ok := e.(event.Opened); ok {
 		if o.Config, err = config.Parse(p.cfg); err != nil {
 			p.t.Fatal(err)
 		}
@@ -97,7 +100,7 @@ func fieldOf(key, value string) any {
 	}
 	switch {
 	case key == "err":
-		return Fault{Text: value, Is: []string{value}}
+		return fault.Fault{Text: value, Is: []string{value}}
 	case isDuration && strings.HasSuffix(key, "_ns"):
 		return d
 	case isDuration && (key == "at" || strings.HasSuffix(key, "_at")):
@@ -109,7 +112,7 @@ func fieldOf(key, value string) any {
 }
 
 // show writes an action's fields that say something.
-func show(t *testing.T, a Action) shown {
+func show(t *testing.T, a action.Action) shown {
 	b, err := json.Marshal(trace.Object{Value: a})
 	if err != nil {
 		t.Fatal(err)

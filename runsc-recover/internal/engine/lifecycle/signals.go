@@ -7,6 +7,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"runsc-recover/runsc-recover/internal/engine/event"
 	"runsc-recover/sentry/failure"
 )
 
@@ -59,10 +60,10 @@ func (l *signalLog) resumed(now time.Time) {
 // start over: rolled back, it would never know. Others, such as USR1, stay
 // with the lineage that they were sent to: one of them may have brought the
 // program down.
-func (l *signalLog) since(t time.Time) (out []SignalAsked) {
+func (l *signalLog) since(t time.Time) (out []event.SignalAsked) {
 	for _, s := range l.sent {
 		if s.delivered && s.at.After(t) && (asksToEnd(s.signal) || s.signal == int(unix.SIGHUP)) {
-			out = append(out, SignalAsked{Signal: s.signal, All: s.all})
+			out = append(out, event.SignalAsked{Signal: s.signal, All: s.all})
 		}
 	}
 	return out

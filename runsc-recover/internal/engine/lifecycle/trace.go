@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"runsc-recover/checkpoint/trace"
+	"runsc-recover/runsc-recover/internal/engine/event"
 )
 
 // ErrTrace: a log's trace can't be replayed.
@@ -18,7 +19,7 @@ var ErrTrace = errors.New("trace can't be replayed")
 // Turn is an event and the actions that it led to, each a JSON object.
 type Turn struct {
 	At      time.Time
-	Event   Event
+	Event   event.Event
 	Actions []string
 }
 
@@ -40,13 +41,13 @@ func ReadTrace(r io.Reader) ([]Turn, error) {
 		}
 		turns = append(turns, turn)
 	}
-	if _, ok := turns[0].Event.(Opened); !ok {
+	if _, ok := turns[0].Event.(event.Opened); !ok {
 		return nil, fmt.Errorf("%w: the first event isn't Opened", ErrTrace)
 	}
 	return turns, nil
 }
 
-func decodeEvent(b []byte) (Event, error) {
+func decodeEvent(b []byte) (event.Event, error) {
 	var head struct{ Type string }
 	if err := json.Unmarshal(b, &head); err != nil {
 		return nil, err
@@ -60,20 +61,20 @@ func decodeEvent(b []byte) (Event, error) {
 		if err := json.Unmarshal(b, v.Interface()); err != nil {
 			return nil, err
 		}
-		return v.Elem().Interface().(Event), nil
+		return v.Elem().Interface().(event.Event), nil
 	}
 	return nil, fmt.Errorf("unknown event %q", head.Type)
 }
 
 // everyEvent has an event of each type.
-func everyEvent() []Event {
-	return []Event{
-		Opened{}, StartAsked{}, SignalAsked{}, ForegroundAsked{}, PauseAsked{}, FailAsked{}, CheckpointAsked{},
-		SandboxAsked{}, RequestDropped{}, Looked{}, MemoryLimitChanged{}, CheckpointForgotten{}, ShutdownAsked{}, Failed{}, CheckpointRequested{},
-		Resolved{}, Exited{}, DamageFound{}, Closed{}, TimerFired{}, Booted{}, StartPrepared{}, ProgramStarted{},
-		NetworkRead{}, Restored{}, PagesLoaded{}, Released{}, Restarted{}, Destroyed{}, Refused{}, FailureCaused{},
-		SignalSent{}, PauseChanged{}, MemorySet{}, CheckpointTaken{}, CheckpointsRemoved{}, StoreCompacted{}, UsageRead{},
-		MemoryRead{}, MemorySeen{}, StandbyWeighed{}, OOMKillsRead{},
+func everyEvent() []event.Event {
+	return []event.Event{
+		event.Opened{}, event.StartAsked{}, event.SignalAsked{}, event.ForegroundAsked{}, event.PauseAsked{}, event.FailAsked{}, event.CheckpointAsked{},
+		event.SandboxAsked{}, event.RequestDropped{}, event.Looked{}, event.MemoryLimitChanged{}, event.CheckpointForgotten{}, event.ShutdownAsked{}, event.Failed{}, event.CheckpointRequested{},
+		event.Resolved{}, event.Exited{}, event.DamageFound{}, event.Closed{}, event.TimerFired{}, event.Booted{}, event.StartPrepared{}, event.ProgramStarted{},
+		event.NetworkRead{}, event.Restored{}, event.PagesLoaded{}, event.Released{}, event.Restarted{}, event.Destroyed{}, event.Refused{}, event.FailureCaused{},
+		event.SignalSent{}, event.PauseChanged{}, event.MemorySet{}, event.CheckpointTaken{}, event.CheckpointsRemoved{}, event.StoreCompacted{}, event.UsageRead{},
+		event.MemoryRead{}, event.MemorySeen{}, event.StandbyWeighed{}, event.OOMKillsRead{},
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/trace"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/test/expect"
 )
 
@@ -81,11 +82,11 @@ func TestEveryEventIsRead(t *testing.T) {
 }
 
 func TestFaultSurvivesALog(t *testing.T) {
-	expect.Equal(t, "no error", FaultOf(nil) == nil, true)
+	expect.Equal(t, "no error", fault.Of(nil) == nil, true)
 	err := errors.Join(errors.New("pages gone"), checkpoint.ErrDamaged)
-	live := FaultOf(err)
-	read := &Fault{Text: live.Text, Is: live.Is}
-	for name, f := range map[string]*Fault{"live": live, "read": read} {
+	live := fault.Of(err)
+	read := &fault.Fault{Text: live.Text, Is: live.Is}
+	for name, f := range map[string]*fault.Fault{"live": live, "read": read} {
 		expect.Equal(t, name+": damaged", errors.Is(f, checkpoint.ErrDamaged), true)
 		expect.Equal(t, name+": version", errors.Is(f, checkpoint.ErrVersion), false)
 		expect.Equal(t, name+": text", f.Error(), err.Error())

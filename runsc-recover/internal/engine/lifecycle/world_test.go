@@ -11,6 +11,9 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/runsc-recover/internal/engine/action"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/failure"
 )
@@ -26,11 +29,11 @@ type world struct {
 	hostile                 bool // sandboxes report anything
 	begun                   bool // a program was started
 	calming                 bool // nothing fails or goes on for ever
-	open                    Opened
+	open                    event.Opened
 
 	fakes   map[int]*fakeSandbox
 	pending []pendingAction // not done yet
-	answers []Event         // on their way
+	answers []event.Event   // on their way
 	timers  map[timerKey]time.Time
 	taking  bool
 	aborted bool
@@ -42,15 +45,15 @@ type world struct {
 
 // pendingAction is an action that awaits its answer.
 type pendingAction struct {
-	action Action
+	action action.Action
 	since  time.Time
 }
 
 // timerWatch is the end of WatchMemory.
-const timerWatch Timer = "watch"
+const timerWatch event.Timer = "watch"
 
 type timerKey struct {
-	timer      Timer
+	timer      event.Timer
 	generation int
 }
 
@@ -76,7 +79,7 @@ func pick[T any](w *world, choices ...T) T { return choices[w.upTo(len(choices))
 func (w *world) fake(generation int) *fakeSandbox { return w.fakes[generation] }
 
 // opened is the container's beginning.
-func (w *world) opened() Opened {
+func (w *world) opened() event.Opened {
 	cfg, err := config.Parse(map[string]string{
 		"enabled":      strconv.FormatBool(!w.one(20)),
 		"standby":      pick(w, "hot", "hot", "warm", "cold", "auto"),
@@ -95,10 +98,10 @@ func (w *world) opened() Opened {
 	if err != nil {
 		panic(err)
 	}
-	o := Opened{Request: w.request(), Config: cfg, HostNetwork: w.one(4), Limited: w.one(3), CountsOOM: w.one(3)}
+	o := event.Opened{Request: w.request(), Config: cfg, HostNetwork: w.one(4), Limited: w.one(3), CountsOOM: w.one(3)}
 	for seq := checkpoint.Seq(1); !w.one(3); seq++ {
 		if w.kept[seq] = true; w.one(4) {
-			o.Bad = append(o.Bad, BadCheckpoint{Seq: seq, Text: "unreadable"})
+			o.Bad = append(o.Bad, event.BadCheckpoint{Seq: seq, Text: "unreadable"})
 			continue
 		}
 		m := w.manifest(seq, seq-1, checkpoint.TriggerInterval)
@@ -128,52 +131,52 @@ func (w *world) request() uint64 {
 }
 
 // perform takes over an action.
-func (w *world) perform(a Action) {
+func (w *world) perform(a action.Action) {
 	switch a := a.(type) {
-	case SetTimer:
+	case action.SetTimer:
 		w.timers[timerKey{a.Timer, a.Generation}] = w.now.Add(a.After)
-	case CancelTimer:
+	case action.CancelTimer:
 		delete(w.timers, timerKey{a.Timer, 0})
-	case AbortCheckpoint, AbandonCheckpoint:
+	case action.AbortCheckpoint, action.AbandonCheckpoint:
 		w.aborted = w.taking
-	case AnswerProgram:
+	case action.AnswerProgram:
 		if b := w.fake(a.Generation); b != nil {
 			b.waiting = slices.DeleteFunc(b.waiting, func(tid int32) bool { return slices.Contains(a.TIDs, tid) })
 		}
-	case RemoveCheckpoints:
+	case action.RemoveCheckpoints:
 		if a.For != "" {
 			w.await(a)
 		}
-	case WatchMemory:
+	case action.WatchMemory:
 		w.timers[timerKey{timerWatch, 0}] = w.now.Add(a.After)
-	case Save, Reply, Warn, End, AnnounceStart, OpenCheckpoint, CloseCheckpoint, RepeatSignals, BeginEpisode, BeginAttempt,
-		NoteRestored, NoteReleased, EndAttempt, EndEpisode:
+	case action.Save, action.Reply, action.Warn, action.End, action.AnnounceStart, action.OpenCheckpoint, action.CloseCheckpoint, action.RepeatSignals, action.BeginEpisode, action.BeginAttempt,
+		action.NoteRestored, action.NoteReleased, action.EndAttempt, action.EndEpisode:
 	default:
 		w.await(a)
 	}
 }
 
 // await takes over an action that is answered later.
-func (w *world) await(a Action) {
+func (w *world) await(a action.Action) {
 	switch a := a.(type) {
-	case Boot:
+	case action.Boot:
 		w.fakes[a.Generation] = &fakeSandbox{generation: a.Generation}
-	case Destroy:
+	case action.Destroy:
 		w.fakes[a.Generation].destroying = true
-	case Pause:
+	case action.Pause:
 		w.fakes[a.Generation].pausing = true
-	case Release:
+	case action.Release:
 		w.fakes[a.Generation].released = true
-	case TakeCheckpoint:
+	case action.TakeCheckpoint:
 		w.taking = true
 	}
 	w.pending = append(w.pending, pendingAction{a, w.now})
 }
 
 // next is the next event, nil for a command's.
-func (w *world) next() Event {
+func (w *world) next() event.Event {
 	for range 50 {
-		var e Event
+		var e event.Event
 		switch n := w.upTo(100); {
 		case n < w.commands || !w.begun && w.one(5):
 			return nil
@@ -196,7 +199,7 @@ func (w *world) next() Event {
 }
 
 // calm is an event that brings all to rest, nil when it is.
-func (w *world) calm() Event {
+func (w *world) calm() event.Event {
 	for len(w.pending) > 0 || len(w.answers) > 0 {
 		if e := w.answer(false); e != nil {
 			return e
@@ -209,7 +212,7 @@ func (w *world) calm() Event {
 }
 
 // hear is a report that is on its way, nil for none.
-func (w *world) hear() Event {
+func (w *world) hear() event.Event {
 	fakes := slices.DeleteFunc(w.sortedFakes(), func(b *fakeSandbox) bool { return len(b.reports) == 0 || !b.booted })
 	if len(fakes) == 0 {
 		return nil
@@ -221,10 +224,10 @@ func (w *world) hear() Event {
 }
 
 // timer is the end of a timer, nil for none.
-func (w *world) timer(calm bool) Event {
+func (w *world) timer(calm bool) event.Event {
 	keys := slices.SortedFunc(maps.Keys(w.timers), func(a, b timerKey) int { return w.timers[a].Compare(w.timers[b]) })
 	keys = slices.DeleteFunc(keys, func(k timerKey) bool {
-		return calm && k.timer != TimerSettle && k.timer != TimerKill && k.timer != TimerRetry
+		return calm && k.timer != event.TimerSettle && k.timer != event.TimerKill && k.timer != event.TimerRetry
 	})
 	if len(keys) == 0 {
 		return nil
@@ -235,14 +238,14 @@ func (w *world) timer(calm bool) Event {
 	}
 	delete(w.timers, key)
 	if key.timer == timerWatch {
-		return MemorySeen{Use: w.use(), At: w.now, Err: w.fault(nil)}
+		return event.MemorySeen{Use: w.use(), At: w.now, Err: w.fault(nil)}
 	}
-	return TimerFired{Timer: key.timer, Generation: key.generation}
+	return event.TimerFired{Timer: key.timer, Generation: key.generation}
 }
 
 // answer does something that is to be done and answers it, or lets the answer be
 // on its way. It is nil when there is nothing.
-func (w *world) answer(later bool) Event {
+func (w *world) answer(later bool) event.Event {
 	if n := len(w.answers); n > 0 && (w.calming || len(w.pending) == 0 || w.one(2)) {
 		i := w.upTo(n)
 		e := w.answers[i]
@@ -257,7 +260,7 @@ func (w *world) answer(later bool) Event {
 	d := w.pending[i]
 	w.pending = slices.Delete(w.pending, i, i+1)
 	e := w.do(d)
-	if _, boot := e.(Booted); e != nil && later && !boot {
+	if _, boot := e.(event.Booted); e != nil && later && !boot {
 		w.answers = append(w.answers, e)
 		return nil
 	}
@@ -265,59 +268,59 @@ func (w *world) answer(later bool) Event {
 }
 
 // do does an action and returns its answer, nil for none.
-func (w *world) do(d pendingAction) Event {
+func (w *world) do(d pendingAction) event.Event {
 	switch a := d.action.(type) {
-	case Boot:
+	case action.Boot:
 		return w.boot(a)
-	case PrepareStart:
+	case action.PrepareStart:
 		w.begun = true
-		e := StartPrepared{}
+		e := event.StartPrepared{}
 		if w.one(10) {
 			e.Err = w.fault(nil)
 		}
 		return e
-	case StartProgram:
+	case action.StartProgram:
 		w.begun = true
 		b := w.fake(a.Generation)
-		var err *Fault
+		var err *fault.Fault
 		if !b.alive || w.one(5) {
 			err = w.fault(b)
 		}
 		w.begin(b, err)
-		return ProgramStarted{Generation: a.Generation, At: d.since, Err: err}
-	case StartAfresh:
+		return event.ProgramStarted{Generation: a.Generation, At: d.since, Err: err}
+	case action.StartAfresh:
 		b := w.fake(a.Generation)
 		err := w.fault(b)
 		w.begin(b, err)
-		return Restarted{Generation: a.Generation, Err: err}
-	case Restore:
+		return event.Restarted{Generation: a.Generation, Err: err}
+	case action.Restore:
 		return w.restore(a)
-	case AwaitPages:
+	case action.AwaitPages:
 		if !w.fake(a.Generation).alive {
 			return nil
 		}
-		return PagesLoaded{Generation: a.Generation, Work: time.Duration(w.upTo(200)) * time.Millisecond}
-	case Release:
+		return event.PagesLoaded{Generation: a.Generation, Work: time.Duration(w.upTo(200)) * time.Millisecond}
+	case action.Release:
 		b := w.fake(a.Generation)
 		err := w.fault(b)
 		w.begin(b, err)
-		return Released{Generation: a.Generation, Err: err}
-	case Destroy:
+		return event.Released{Generation: a.Generation, Err: err}
+	case action.Destroy:
 		b := w.fake(a.Generation)
 		w.die(b)
 		b.destroyed = true
-		return Destroyed{Generation: a.Generation}
-	case TakeCheckpoint:
+		return event.Destroyed{Generation: a.Generation}
+	case action.TakeCheckpoint:
 		return w.take(a)
 	}
 	return w.doOther(d)
 }
 
-func (w *world) doOther(d pendingAction) Event {
+func (w *world) doOther(d pendingAction) event.Event {
 	switch a := d.action.(type) {
-	case ReadNetwork:
-		return NetworkRead{Generation: a.Generation, Err: w.busy(w.fake(a.Generation))}
-	case Refuse:
+	case action.ReadNetwork:
+		return event.NetworkRead{Generation: a.Generation, Err: w.busy(w.fake(a.Generation))}
+	case action.Refuse:
 		b := w.fake(a.Generation)
 		err := w.fault(b)
 		if err == nil {
@@ -326,31 +329,31 @@ func (w *world) doOther(d pendingAction) Event {
 				w.exit(b, 128+w.upTo(20))
 			}
 		}
-		return Refused{Generation: a.Generation, Err: err}
-	case CauseFailure:
+		return event.Refused{Generation: a.Generation, Err: err}
+	case action.CauseFailure:
 		b := w.fake(a.Generation)
 		err := w.fault(b)
 		switch {
 		case b.stopped:
-			err = FaultOf(sandbox.ErrFailing)
+			err = fault.Of(sandbox.ErrFailing)
 		case err == nil:
 			w.fail(b, failure.Operator)
 		}
-		return FailureCaused{Generation: a.Generation, Err: err}
-	case Signal:
+		return event.FailureCaused{Generation: a.Generation, Err: err}
+	case action.Signal:
 		return w.signal(a)
-	case Pause:
+	case action.Pause:
 		b := w.fake(a.Generation)
 		err := w.busy(b)
 		if err == nil {
 			b.paused = a.Paused
 		}
 		b.pausing = false
-		return PauseChanged{Generation: a.Generation, Paused: a.Paused, Err: err}
-	case SetMemory:
-		return MemorySet{Request: a.Request}
-	case RemoveCheckpoints:
-		r := CheckpointsRemoved{For: a.For, Seqs: a.Seqs}
+		return event.PauseChanged{Generation: a.Generation, Paused: a.Paused, Err: err}
+	case action.SetMemory:
+		return event.MemorySet{Request: a.Request}
+	case action.RemoveCheckpoints:
+		r := event.CheckpointsRemoved{For: a.For, Seqs: a.Seqs}
 		if !w.calming && w.upTo(100) < w.faults {
 			r.Failed = a.Seqs[:1]
 		}
@@ -360,19 +363,19 @@ func (w *world) doOther(d pendingAction) Event {
 }
 
 // read answers a question to the store or the host.
-func (w *world) read(a Action) Event {
+func (w *world) read(a action.Action) event.Event {
 	use, err := w.use(), w.fault(nil)
 	switch a := a.(type) {
-	case CompactStore:
-		return StoreCompacted{For: a.For, Err: err}
-	case ReadUsage:
-		return UsageRead{Usage: checkpoint.Usage{Bytes: int64(w.upTo(1 << 21)), Live: int64(w.upTo(1 << 20))}, Err: err}
-	case ReadMemory:
-		return MemoryRead{Use: use, Err: err}
-	case WeighStandby:
-		return StandbyWeighed{Generation: a.Generation, Use: use, Measured: uint64(w.upTo(1 << 26)), Err: err}
-	case ReadOOMKills:
-		return OOMKillsRead{Generation: a.Generation, Kills: w.kills}
+	case action.CompactStore:
+		return event.StoreCompacted{For: a.For, Err: err}
+	case action.ReadUsage:
+		return event.UsageRead{Usage: checkpoint.Usage{Bytes: int64(w.upTo(1 << 21)), Live: int64(w.upTo(1 << 20))}, Err: err}
+	case action.ReadMemory:
+		return event.MemoryRead{Use: use, Err: err}
+	case action.WeighStandby:
+		return event.StandbyWeighed{Generation: a.Generation, Use: use, Measured: uint64(w.upTo(1 << 26)), Err: err}
+	case action.ReadOOMKills:
+		return event.OOMKillsRead{Generation: a.Generation, Kills: w.kills}
 	}
 	panic(fmt.Sprintf("%T isn't done", a))
 }

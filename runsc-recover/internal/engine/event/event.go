@@ -1,4 +1,9 @@
-package lifecycle
+// Package event is the vocabulary of facts that the engine's loop is told: by
+// commands, sandboxes and timers, and by actions that have ended.
+//
+// It must not know the actions or decisions that an event leads to. Everything in
+// an event is plain data and survives JSON. The package has no state.
+package event
 
 import (
 	"time"
@@ -6,6 +11,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/sentry/failure"
 )
 
@@ -142,15 +148,15 @@ type (
 	}
 	// Exited: the program ended, or the sandbox died (Crashed).
 	Exited struct {
-		Generation int    `json:"generation"`
-		Status     int    `json:"status"`
-		Crashed    bool   `json:"crashed,omitempty"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Status     int          `json:"status"`
+		Crashed    bool         `json:"crashed,omitempty"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// DamageFound: the checkpoint that the sandbox was restored from is damaged.
 	DamageFound struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err"`
 	}
 	// Closed: the sandbox is gone and has said its last.
 	Closed struct {
@@ -167,23 +173,23 @@ type (
 type (
 	// Booted answers Boot.
 	Booted struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// StartPrepared answers PrepareStart.
 	StartPrepared struct {
-		Err *Fault `json:"err,omitempty"`
+		Err *fault.Fault `json:"err,omitempty"`
 	}
 	// ProgramStarted answers StartProgram. At is when the start began.
 	ProgramStarted struct {
-		Generation int       `json:"generation"`
-		At         time.Time `json:"at"`
-		Err        *Fault    `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		At         time.Time    `json:"at"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// NetworkRead answers ReadNetwork.
 	NetworkRead struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// Restored answers Restore. Opened: the checkpoint could be opened.
 	Restored struct {
@@ -192,7 +198,7 @@ type (
 		RunTime    time.Duration  `json:"run_time_ns"`
 		TakenAt    time.Time      `json:"taken_at,omitzero"`
 		Opened     bool           `json:"opened,omitempty"`
-		Err        *Fault         `json:"err,omitempty"`
+		Err        *fault.Fault   `json:"err,omitempty"`
 	}
 	// PagesLoaded answers AwaitPages, with the processors' time that preparing
 	// the sandbox took.
@@ -202,13 +208,13 @@ type (
 	}
 	// Released answers Release.
 	Released struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// Restarted answers StartAfresh.
 	Restarted struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// Destroyed answers Destroy.
 	Destroyed struct {
@@ -216,25 +222,25 @@ type (
 	}
 	// Refused answers Refuse.
 	Refused struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// FailureCaused answers CauseFailure.
 	FailureCaused struct {
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// SignalSent answers Signal and SignalForeground.
 	SignalSent struct {
-		Request    uint64 `json:"request"`
-		Generation int    `json:"generation"`
-		Err        *Fault `json:"err,omitempty"`
+		Request    uint64       `json:"request"`
+		Generation int          `json:"generation"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// PauseChanged answers Pause.
 	PauseChanged struct {
-		Generation int    `json:"generation"`
-		Paused     bool   `json:"paused"`
-		Err        *Fault `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		Paused     bool         `json:"paused"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// MemorySet answers SetMemory.
 	MemorySet struct {
@@ -245,7 +251,7 @@ type (
 	CheckpointTaken struct {
 		Manifest  checkpoint.Manifest `json:"manifest"`
 		StoppedAt time.Time           `json:"stopped_at,omitzero"`
-		Err       *Fault              `json:"err,omitempty"`
+		Err       *fault.Fault        `json:"err,omitempty"`
 	}
 	// CheckpointsRemoved answers RemoveCheckpoints. Failed are still there.
 	CheckpointsRemoved struct {
@@ -256,30 +262,30 @@ type (
 	// StoreCompacted answers CompactStore.
 	StoreCompacted struct {
 		For schedule.Purpose `json:"for"`
-		Err *Fault           `json:"err,omitempty"`
+		Err *fault.Fault     `json:"err,omitempty"`
 	}
 	// UsageRead answers ReadUsage.
 	UsageRead struct {
 		Usage checkpoint.Usage `json:"usage"`
-		Err   *Fault           `json:"err,omitempty"`
+		Err   *fault.Fault     `json:"err,omitempty"`
 	}
 	// MemoryRead answers ReadMemory.
 	MemoryRead struct {
 		Use schedule.Memory `json:"use"`
-		Err *Fault          `json:"err,omitempty"`
+		Err *fault.Fault    `json:"err,omitempty"`
 	}
 	// MemorySeen answers WatchMemory.
 	MemorySeen struct {
 		Use schedule.Memory `json:"use"`
 		At  time.Time       `json:"at"`
-		Err *Fault          `json:"err,omitempty"`
+		Err *fault.Fault    `json:"err,omitempty"`
 	}
 	// StandbyWeighed answers WeighStandby.
 	StandbyWeighed struct {
 		Generation int             `json:"generation"`
 		Use        schedule.Memory `json:"use"`
 		Measured   uint64          `json:"measured"`
-		Err        *Fault          `json:"err,omitempty"`
+		Err        *fault.Fault    `json:"err,omitempty"`
 	}
 	// OOMKillsRead answers ReadOOMKills: the kernel's count since the container
 	// began.

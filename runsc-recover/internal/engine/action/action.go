@@ -1,4 +1,9 @@
-package lifecycle
+// Package action is the vocabulary of orders to the engine: on sandboxes,
+// checkpoints, the host and records.
+//
+// It must not know how an action is decided or performed. Everything in an action
+// is plain data and survives JSON. The package has no state.
+package action
 
 import (
 	"time"
@@ -7,6 +12,8 @@ import (
 	"runsc-recover/checkpoint/config"
 	"runsc-recover/checkpoint/recovery"
 	"runsc-recover/checkpoint/schedule"
+	"runsc-recover/runsc-recover/internal/engine/event"
+	"runsc-recover/runsc-recover/internal/engine/fault"
 	"runsc-recover/sentry/failure"
 )
 
@@ -90,8 +97,8 @@ type (
 	// RepeatSignals sends signals to a copy that its program had before. It isn't
 	// answered.
 	RepeatSignals struct {
-		Generation int           `json:"generation"`
-		Signals    []SignalAsked `json:"signals"`
+		Generation int                 `json:"generation"`
+		Signals    []event.SignalAsked `json:"signals"`
 	}
 	// Pause pauses the sandbox or lets it run on.
 	Pause struct {
@@ -122,13 +129,13 @@ type (
 	AbortCheckpoint struct{}
 	// AbandonCheckpoint has the checkpoint that is being taken not be published.
 	AbandonCheckpoint struct {
-		Err *Fault `json:"err"`
+		Err *fault.Fault `json:"err"`
 	}
 	// AnswerProgram lets threads return from RECOVER_CHECKPOINT.
 	AnswerProgram struct {
-		Generation int     `json:"generation"`
-		TIDs       []int32 `json:"tids"`
-		Err        *Fault  `json:"err,omitempty"`
+		Generation int          `json:"generation"`
+		TIDs       []int32      `json:"tids"`
+		Err        *fault.Fault `json:"err,omitempty"`
 	}
 	// RemoveCheckpoints removes checkpoints from the store. It is answered where
 	// For isn't empty.
@@ -162,14 +169,14 @@ type (
 	}
 	// SetTimer asks for TimerFired after that much time.
 	SetTimer struct {
-		Timer      Timer         `json:"timer"`
+		Timer      event.Timer   `json:"timer"`
 		Generation int           `json:"generation,omitempty"`
 		After      time.Duration `json:"after_ns"`
 		Reason     string        `json:"reason,omitempty"`
 	}
 	// CancelTimer takes SetTimer back.
 	CancelTimer struct {
-		Timer Timer `json:"timer"`
+		Timer event.Timer `json:"timer"`
 	}
 )
 
@@ -221,13 +228,13 @@ type (
 		Version  uint64              `json:"version,omitempty"`
 		Manifest checkpoint.Manifest `json:"manifest,omitzero"`
 		// View asks for Lifecycle.View beside.
-		View bool   `json:"view,omitempty"`
-		Err  *Fault `json:"err,omitempty"`
+		View bool         `json:"view,omitempty"`
+		Err  *fault.Fault `json:"err,omitempty"`
 	}
 	// Warn tells the operator of an error that is dealt with.
 	Warn struct {
-		Text string `json:"text"`
-		Err  *Fault `json:"err,omitempty"`
+		Text string       `json:"text"`
+		Err  *fault.Fault `json:"err,omitempty"`
 	}
 	// End ends the container. Nothing follows.
 	End struct {

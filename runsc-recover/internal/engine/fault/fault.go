@@ -1,4 +1,8 @@
-package lifecycle
+// Package fault is an error that survives a log: events and actions hold it, and a
+// replayed log leads to the same decisions.
+//
+// It must not know events, actions or decisions. It has no state.
+package fault
 
 import (
 	"context"
@@ -34,8 +38,8 @@ func sentinels() []sentinel {
 	}
 }
 
-// FaultOf returns err as a Fault, nil for nil.
-func FaultOf(err error) *Fault {
+// Of returns err as a Fault, nil for nil.
+func Of(err error) *Fault {
 	if err == nil {
 		return nil
 	}
@@ -67,8 +71,8 @@ func (f *Fault) Unwrap() (errs []error) {
 	return errs
 }
 
-// asError returns f as an error, nil for nil.
-func (f *Fault) asError() error {
+// AsError returns f as an error, nil for nil.
+func (f *Fault) AsError() error {
 	if f == nil {
 		return nil
 	}
