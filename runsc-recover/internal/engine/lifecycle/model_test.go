@@ -459,7 +459,7 @@ func (m *model) replay() {
 			m.problem("%T: %v", s.event, err)
 			return
 		}
-		e, err := decodeEvent(b)
+		e, err := event.Decode(b)
 		if err != nil {
 			m.problem("%s: %v", b, err)
 			return

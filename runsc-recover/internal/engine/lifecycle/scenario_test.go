@@ -63,7 +63,7 @@ func (p *player) play(name string, args expect.Args) (out []any, _ fmt.Stringer)
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	e, err := decodeEvent(b)
+	e, err := event.Decode(b)
 	if err != nil {
 		p.t.Fatalf("%s: %v", b, err)
 	}

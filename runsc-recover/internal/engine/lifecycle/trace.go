@@ -31,7 +31,7 @@ func ReadTrace(r io.Reader) ([]Turn, error) {
 	}
 	var turns []Turn
 	for _, t := range read {
-		e, err := decodeEvent(t.Event)
+		e, err := event.Decode(t.Event)
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w: %w", t.Line, ErrTrace, err)
 		}
@@ -45,37 +45,6 @@ func ReadTrace(r io.Reader) ([]Turn, error) {
 		return nil, fmt.Errorf("%w: the first event isn't Opened", ErrTrace)
 	}
 	return turns, nil
-}
-
-func decodeEvent(b []byte) (event.Event, error) {
-	var head struct{ Type string }
-	if err := json.Unmarshal(b, &head); err != nil {
-		return nil, err
-	}
-	for _, e := range everyEvent() {
-		t := reflect.TypeOf(e)
-		if t.Name() != head.Type {
-			continue
-		}
-		v := reflect.New(t)
-		if err := json.Unmarshal(b, v.Interface()); err != nil {
-			return nil, err
-		}
-		return v.Elem().Interface().(event.Event), nil
-	}
-	return nil, fmt.Errorf("unknown event %q", head.Type)
-}
-
-// everyEvent has an event of each type.
-func everyEvent() []event.Event {
-	return []event.Event{
-		event.Opened{}, event.StartAsked{}, event.SignalAsked{}, event.ForegroundAsked{}, event.PauseAsked{}, event.FailAsked{}, event.CheckpointAsked{},
-		event.SandboxAsked{}, event.RequestDropped{}, event.Looked{}, event.MemoryLimitChanged{}, event.CheckpointForgotten{}, event.ShutdownAsked{}, event.Failed{}, event.CheckpointRequested{},
-		event.Resolved{}, event.Exited{}, event.DamageFound{}, event.Closed{}, event.TimerFired{}, event.Booted{}, event.StartPrepared{}, event.ProgramStarted{},
-		event.NetworkRead{}, event.Restored{}, event.PagesLoaded{}, event.Released{}, event.Restarted{}, event.Destroyed{}, event.Refused{}, event.FailureCaused{},
-		event.SignalSent{}, event.PauseChanged{}, event.MemorySet{}, event.CheckpointTaken{}, event.CheckpointsRemoved{}, event.StoreCompacted{}, event.UsageRead{},
-		event.MemoryRead{}, event.MemorySeen{}, event.StandbyWeighed{}, event.OOMKillsRead{},
-	}
 }
 
 // Replay steps a new Lifecycle through the turns of a log, and returns an error

@@ -4,14 +4,10 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
-	"runsc-recover/checkpoint"
 	"runsc-recover/checkpoint/trace"
-	"runsc-recover/runsc-recover/internal/engine/fault"
-	"runsc-recover/test/expect"
 )
 
 // TestGoldenTraces replays logs of containers that ran: the decisions of then are
@@ -61,35 +57,6 @@ func TestReadTraceRefuses(t *testing.T) {
 	turns, err := ReadTrace(strings.NewReader("noise\n" + opened + "{\n"))
 	if err != nil || len(turns) != 1 {
 		t.Errorf("noise beside: %d turns, %v", len(turns), err)
-	}
-}
-
-// TestEveryEventIsRead: each event comes back from a log as it went in.
-func TestEveryEventIsRead(t *testing.T) {
-	seen := map[string]bool{}
-	for _, e := range everyEvent() {
-		seen[reflect.TypeOf(e).Name()] = true
-		b, err := trace.Object{Value: e}.MarshalJSON()
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, err := decodeEvent(b)
-		if err != nil || reflect.TypeOf(got) != reflect.TypeOf(e) {
-			t.Errorf("%T came back as %T: %v", e, got, err)
-		}
-	}
-	expect.Equal(t, "event types", len(seen), len(everyEvent()))
-}
-
-func TestFaultSurvivesALog(t *testing.T) {
-	expect.Equal(t, "no error", fault.Of(nil) == nil, true)
-	err := errors.Join(errors.New("pages gone"), checkpoint.ErrDamaged)
-	live := fault.Of(err)
-	read := &fault.Fault{Text: live.Text, Is: live.Is}
-	for name, f := range map[string]*fault.Fault{"live": live, "read": read} {
-		expect.Equal(t, name+": damaged", errors.Is(f, checkpoint.ErrDamaged), true)
-		expect.Equal(t, name+": version", errors.Is(f, checkpoint.ErrVersion), false)
-		expect.Equal(t, name+": text", f.Error(), err.Error())
 	}
 }
 
