@@ -146,9 +146,10 @@ type sandboxState struct {
 
 // restoredFrom is a checkpoint that was restored; the zero value is none.
 type restoredFrom struct {
-	seq     checkpoint.Seq
-	runTime time.Duration
-	takenAt time.Time
+	seq       checkpoint.Seq
+	runTime   time.Duration
+	takenAt   time.Time
+	stoppedAt time.Time // zero for one that was taken before the container began
 }
 
 // view decides which requests are served.

@@ -197,6 +197,14 @@ func (l *Lifecycle) dropCheckpoints(seqs []checkpoint.Seq) {
 	l.bad = slices.DeleteFunc(l.bad, func(b event.BadCheckpoint) bool { return slices.Contains(seqs, b.Seq) })
 }
 
+// removeDamaged removes a checkpoint that a standby could not be restored from, so
+// that the next one doesn't refer to its pages.
+func (l *Lifecycle) removeDamaged(seq checkpoint.Seq, err error) {
+	l.do(action.Warn{Text: "checkpoint is damaged and removed", Err: fault.Of(err)})
+	l.forgetCheckpoints([]checkpoint.Seq{seq})
+	l.do(action.RemoveCheckpoints{Seqs: []checkpoint.Seq{seq}, Reasons: []string{"it is damaged"}})
+}
+
 // reconcile gives the standby machine an event.
 func (l *Lifecycle) reconcile(e standby.Event) {
 	var actions []standby.Action
@@ -241,9 +249,7 @@ func (l *Lifecycle) standbyAsks(a standby.Action) {
 	case standby.CancelTimer:
 		l.do(action.CancelTimer{Timer: event.TimerStandby})
 	case standby.RemoveDamaged:
-		l.do(action.Warn{Text: "checkpoint is damaged and removed", Err: fault.Of(a.Err)})
-		l.forgetCheckpoints([]checkpoint.Seq{a.Seq})
-		l.do(action.RemoveCheckpoints{Seqs: []checkpoint.Seq{a.Seq}, Reasons: []string{"it is damaged"}})
+		l.removeDamaged(a.Seq, a.Err)
 	case standby.Claimed:
 		l.claimed = &a.Standby
 	case standby.Warn:

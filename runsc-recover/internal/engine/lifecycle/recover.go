@@ -83,6 +83,7 @@ type making struct {
 	kind       config.Standby // of the sandbox that the copy is made of
 	claimed    *standby.Standby
 	reasons    []string // why no better kind
+	damaged    error    // of the checkpoint, as its standby found
 }
 
 // makeCopy makes a copy from a checkpoint, held before its first instruction.
@@ -121,19 +122,26 @@ func (m *making) claimedBooted(err error) {
 // it.
 func (l *Lifecycle) claimedRestored(err error) {
 	m := l.making
-	if err != nil {
-		m.fallBack(err)
-		l.destroy(m.claimed.Generation)
-		m.claimed = nil
+	if err == nil {
+		m.claimed.Phase = standby.Ready
 		return
 	}
-	m.claimed.Phase = standby.Ready
+	m.fallBack(err)
+	l.destroy(m.claimed.Generation)
+	m.claimed = nil
+	if errors.Is(err, checkpoint.ErrDamaged) {
+		m.damaged = err
+		l.removeDamaged(m.seq, err)
+	}
 }
 
 // beginCopy gets hold of a sandbox: the standby that was claimed, or another.
 func (l *Lifecycle) beginCopy() {
 	m := l.making
 	switch {
+	case m.damaged != nil:
+		l.copyFailed(m.damaged)
+		return
 	case m.claimed != nil && m.claimed.Phase == standby.Loading:
 		m.stage, m.generation, m.kind = loading, m.claimed.Generation, config.StandbyHot
 		return
@@ -188,7 +196,7 @@ func (l *Lifecycle) copyBooted(err error) {
 func (l *Lifecycle) restored(e event.Restored) {
 	err := e.Err.AsError()
 	if err == nil {
-		l.sandbox(e.Generation).holds = restoredFrom{e.Seq, e.RunTime, e.TakenAt}
+		l.sandbox(e.Generation).holds = restoredFrom{e.Seq, e.RunTime, e.TakenAt, l.schedule.StoppedAt(e.Seq)}
 	}
 	m := l.making
 	if m.waitsWith(e.Generation) {
@@ -205,8 +213,12 @@ func (l *Lifecycle) restored(e event.Restored) {
 		return
 	}
 	l.destroy(e.Generation)
+	damaged := errors.Is(err, checkpoint.ErrDamaged)
 	switch {
-	case m.stage == loading, m.kind == config.StandbyWarm && e.Opened && !errors.Is(err, checkpoint.ErrDamaged):
+	case m.stage == loading && damaged:
+		l.removeDamaged(m.seq, err)
+		l.copyFailed(err)
+	case m.stage == loading, m.kind == config.StandbyWarm && e.Opened && !damaged:
 		m.fallBack(err)
 		l.do(action.OpenCheckpoint{Seq: m.seq})
 		l.bootCold()
@@ -285,7 +297,7 @@ func (l *Lifecycle) released(e event.Released) {
 	l.clock.set(sb.holds.runTime)
 	l.clock.start(l.now)
 	l.recover(recovery.Released{})
-	l.resumeOperator(e.Generation, l.schedule.StoppedAt(sb.holds.seq))
+	l.resumeOperator(e.Generation, sb.holds.stoppedAt)
 	l.plan(schedule.Released{})
 	l.admit(e.Generation)
 }
