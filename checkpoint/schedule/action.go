@@ -96,8 +96,11 @@ type DropStandby struct{ Reason string }
 // answered by MemorySeen.
 type Watch struct{ After time.Duration }
 
-// Warn tells the operator of a shortage that lasts.
-type Warn struct{ Text string }
+// Warn tells the operator of a shortage that lasts, or of a checkpoint that failed.
+type Warn struct {
+	Text string
+	Err  error // nil for a shortage
+}
 
 func (SetTimer) action()       {}
 func (CancelTimer) action()    {}

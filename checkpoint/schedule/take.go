@@ -198,6 +198,7 @@ func (m *machine) fail(err error) {
 	m.s.Failures++
 	m.s.Problem = err.Error()
 	m.s.Phase = Idle
+	m.do(Warn{Text: "checkpoint failed", Err: err})
 	m.answer(a, checkpoint.Manifest{}, err)
 	m.goOn()
 }

@@ -47,6 +47,8 @@ type (
 	}
 	// Claimed answers Claim: the recovery has the standby from here on.
 	Claimed struct{ Standby Standby }
+	// GivenUp tells the operator that there is no standby any more, and why.
+	GivenUp struct{ Reason string }
 	// Warn tells the operator of a standby that can't be had.
 	Warn struct {
 		Text string
@@ -63,4 +65,5 @@ func (SetTimer) action()      {}
 func (CancelTimer) action()   {}
 func (RemoveDamaged) action() {}
 func (Claimed) action()       {}
+func (GivenUp) action()       {}
 func (Warn) action()          {}

@@ -315,6 +315,9 @@ func (m *machine) giveUp(reason string) {
 			m.do(Destroy{Generation: p.Generation})
 		}
 	}
+	if m.s.Kept != nil || m.s.Coming != nil {
+		m.do(GivenUp{Reason: reason})
+	}
 	m.s.Kept, m.s.Coming, m.s.Reason = nil, nil, reason
 }
 

@@ -21,8 +21,8 @@ func (e *Engine) perform(a action.Action) {
 		e.save()
 	case action.Reply:
 		e.reply(a)
-	case action.Warn:
-		e.warn(a)
+	case action.Warn, action.Inform, action.InformFailed, action.InformEnded:
+		e.tell(a)
 	case action.End:
 		e.log.Info("container ends", "status", a.Status, "reasons", a.Reasons)
 		e.exit = &statedir.Exit{Status: a.Status, At: time.Now()}
@@ -38,13 +38,22 @@ func (e *Engine) perform(a action.Action) {
 	}
 }
 
-// warn logs a warning, with its error where there is one.
-func (e *Engine) warn(a action.Warn) {
-	if a.Err == nil {
-		e.log.Warn(a.Text)
-		return
+// tell logs news for the operator.
+func (e *Engine) tell(a action.Action) {
+	switch a := a.(type) {
+	case action.Inform:
+		e.log.Info(a.Text, "reasons", a.Reasons)
+	case action.InformFailed:
+		e.log.Info("program failed", "generation", a.Generation, "kind", a.Kind, "code", a.Code, "signal", a.Signo, "message", a.Message)
+	case action.InformEnded:
+		e.log.Info("sandbox ended", "generation", a.Generation, "status", a.Status, "crashed", a.Crashed, "error", a.Err)
+	case action.Warn:
+		if a.Err == nil {
+			e.log.Warn(a.Text)
+			return
+		}
+		e.log.Warn(a.Text, "error", a.Err)
 	}
-	e.log.Warn(a.Text, "error", a.Err)
 }
 
 // keepRecord changes the records of episodes, in memory.
@@ -52,7 +61,7 @@ func (e *Engine) keepRecord(a action.Action) {
 	switch a := a.(type) {
 	case action.BeginEpisode:
 		f := a.Failure
-		e.log.Info("program failed", "kind", f.Kind, "code", f.Code, "signal", f.Signo, "message", f.Message, "episode", a.Number)
+		e.log.Info("episode begins", "episode", a.Number)
 		known := recovery.Failure{Kind: f.Kind, Key: f.Key, Code: f.Code, Signo: f.Signo}
 		e.journal.BeginEpisode(recovery.BeginEpisode{Episode: a.Number, Failure: known}, f, e.clock.wall(a.At))
 	case action.BeginAttempt:

@@ -231,6 +231,26 @@ type (
 		View bool         `json:"view,omitempty"`
 		Err  *fault.Fault `json:"err,omitempty"`
 	}
+	// InformFailed tells the operator of a failure that was reported.
+	InformFailed struct {
+		Generation int          `json:"generation"`
+		Kind       failure.Kind `json:"kind"`
+		Code       int32        `json:"code,omitempty"`
+		Signo      int32        `json:"signo,omitempty"`
+		Message    string       `json:"message,omitempty"`
+	}
+	// InformEnded tells the operator of a sandbox's end.
+	InformEnded struct {
+		Generation int          `json:"generation"`
+		Status     int          `json:"status,omitempty"`
+		Crashed    bool         `json:"crashed,omitempty"`
+		Err        *fault.Fault `json:"err,omitempty"`
+	}
+	// Inform tells the operator of another turn in the container's life.
+	Inform struct {
+		Text    string   `json:"text"`
+		Reasons []string `json:"reasons,omitempty"`
+	}
 	// Warn tells the operator of an error that is dealt with.
 	Warn struct {
 		Text string       `json:"text"`
@@ -282,5 +302,8 @@ func (EndAttempt) action()        {}
 func (EndEpisode) action()        {}
 func (Save) action()              {}
 func (Reply) action()             {}
+func (InformFailed) action()      {}
+func (InformEnded) action()       {}
+func (Inform) action()            {}
 func (Warn) action()              {}
 func (End) action()               {}

@@ -161,7 +161,7 @@ func (l *Lifecycle) scheduleAsks(a schedule.Action) {
 	case schedule.DropStandby:
 		l.reconcile(standby.Drop{Reason: a.Reason})
 	case schedule.Warn:
-		l.do(action.Warn{Text: a.Text})
+		l.do(action.Warn{Text: a.Text, Err: fault.Of(a.Err)})
 	}
 }
 
@@ -252,6 +252,8 @@ func (l *Lifecycle) standbyAsks(a standby.Action) {
 		l.removeDamaged(a.Seq, a.Err)
 	case standby.Claimed:
 		l.claimed = &a.Standby
+	case standby.GivenUp:
+		l.do(action.Inform{Text: "standby given up", Reasons: []string{a.Reason}})
 	case standby.Warn:
 		l.do(action.Warn{Text: a.Text, Err: fault.Of(a.Err)})
 	}

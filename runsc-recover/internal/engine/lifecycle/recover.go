@@ -26,6 +26,7 @@ func (l *Lifecycle) failed(e event.Failed) {
 	f.Program = failure.Bound(f.Program, maxProgram)
 	l.noteFailure(f)
 	l.stopTook = min(max(0, e.StopTook), maxStop)
+	l.do(action.InformFailed{Generation: l.current, Kind: f.Kind, Code: f.Code, Signo: f.Signo, Message: f.Message})
 	if f.Kind == failure.Operator {
 		l.answerFailure(nil)
 	} else if why := l.signals.explains(f, l.now); why != "" {
@@ -327,7 +328,7 @@ type afresh struct {
 }
 
 func (l *Lifecycle) restartAfresh(reasons []string) {
-	l.do(action.Warn{Text: fmt.Sprintf("container is started afresh: %v", reasons)})
+	l.do(action.Inform{Text: "container is started afresh", Reasons: reasons})
 	sb := l.sandbox(l.current)
 	hangup := !sb.ended
 	sb.ended = true

@@ -239,6 +239,7 @@ func (l *Lifecycle) exited(e event.Exited) {
 	l.sandbox(l.current).ended = true
 	l.stopRunning()
 	l.answerFailure(sandbox.ErrGone)
+	l.do(action.InformEnded{Generation: l.current, Status: e.Status, Crashed: e.Crashed, Err: e.Err})
 	switch {
 	case !e.Crashed:
 		l.recover(recovery.Exited{Status: e.Status})

@@ -149,7 +149,7 @@ func (w *world) perform(a action.Action) {
 		}
 	case action.WatchMemory:
 		w.timers[timerKey{timerWatch, 0}] = w.now.Add(a.After)
-	case action.Save, action.Reply, action.Warn, action.End, action.AnnounceStart, action.OpenCheckpoint, action.CloseCheckpoint, action.RepeatSignals, action.BeginEpisode, action.BeginAttempt,
+	case action.Save, action.Reply, action.Warn, action.Inform, action.InformFailed, action.InformEnded, action.End, action.AnnounceStart, action.OpenCheckpoint, action.CloseCheckpoint, action.RepeatSignals, action.BeginEpisode, action.BeginAttempt,
 		action.NoteRestored, action.NoteReleased, action.EndAttempt, action.EndEpisode:
 	default:
 		w.await(a)
