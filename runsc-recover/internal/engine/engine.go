@@ -246,6 +246,8 @@ func (e *Engine) note(m message) {
 		}
 	case event.CheckpointTaken:
 		e.taking = nil
+	case event.RequestDropped:
+		delete(e.requests, ev.Request) // its command takes no answer
 	}
 }
 

@@ -261,6 +261,8 @@ func TestSignalOutlivesItsCommand(t *testing.T) {
 		defer cancel()
 		err := w.engine.Signal(ctx, api.SignalRequest{Signal: 10})
 		expect.Equal(t, "command gave up", errors.Is(err, context.DeadlineExceeded), true)
+		synctest.Wait()
+		expect.Equal(t, "requests kept", len(w.engine.requests), 0)
 		proceed()
 		expect.Equal(t, "copy got it", slices.Equal(w.gen(2).signals, []int{10}), true)
 		w.end()
