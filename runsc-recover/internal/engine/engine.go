@@ -277,6 +277,7 @@ func (e *Engine) teardown() {
 	for _, h := range e.sandboxes {
 		e.background(func() { e.destroyNow(h) })
 	}
+	e.closeImage()
 	done := make(chan struct{})
 	go func() {
 		e.tasks.Wait()
@@ -287,7 +288,6 @@ func (e *Engine) teardown() {
 	case <-time.After(teardownTime):
 		e.log.Error("sandbox not ended in time, and left to end with this process")
 	}
-	e.closeImage()
 	if err := e.opts.Store.Close(); err != nil {
 		e.log.Error("checkpoint store not closed", "error", err)
 	}

@@ -162,7 +162,9 @@ func (e *Engine) openImage(seq checkpoint.Seq) {
 	opened := make(chan openedImage, 1)
 	e.opened = opened
 	e.background(func() {
-		img, err := e.opts.Store.Open(e.ctx, seq)
+		ctx, cancel := e.bounded()
+		defer cancel()
+		img, err := e.opts.Store.Open(ctx, seq)
 		opened <- openedImage{img, err}
 	})
 }
@@ -174,16 +176,19 @@ func (e *Engine) closeImage() {
 	if opened == nil {
 		return
 	}
-	go func() {
+	e.background(func() {
 		if o := <-opened; o.err == nil {
 			o.img.Close()
 		}
-	}()
+	})
 }
 
 // restore loads a checkpoint in a sandbox: the image that was opened ahead for a
 // recovery, or another for a standby.
 func (e *Engine) restore(a action.Restore) {
+	if e.sandboxes[a.Generation] == nil {
+		e.closeImage() // nothing will take the image over
+	}
 	opened := e.opened
 	e.opened = nil
 	done := event.Restored{Generation: a.Generation, Seq: a.Seq}
