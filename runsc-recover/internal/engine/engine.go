@@ -27,7 +27,7 @@ const (
 )
 
 // Options are an engine's configuration, and the functions that it calls. Image,
-// Resume, Saved, BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory,
+// Resume, Saved, Changed, BeforeStart, AfterStart, OOMKills, Memory, ProcessMemory,
 // ProcessorTime and PutNetworkBack may be nil.
 type Options struct {
 	// Identity holds the fields that every checkpoint's manifest shares.
@@ -50,8 +50,9 @@ type Options struct {
 	// EpisodesFile is where records are kept.
 	EpisodesFile string
 	// Saved is called whenever the contents of state.json have changed, from one
-	// goroutine at a time, and may block.
-	Saved func(Snapshot)
+	// goroutine at a time, and may block. Changed is called by the loop before that,
+	// and must not block.
+	Saved, Changed func(Snapshot)
 	// BeforeStart runs before the program does; its error ends the container.
 	BeforeStart func(ctx context.Context) error
 	// AfterStart runs once the program does.
@@ -107,6 +108,7 @@ type Engine struct {
 	// lastRequest numbers the requests.
 	lastRequest atomic.Uint64
 	recorder    *recorder
+	unsaved     atomic.Bool // the recorder could not save the records
 
 	// Owned by the loop.
 	life      lifecycle.Lifecycle

@@ -82,13 +82,21 @@ func (e *Engine) keepRecord(a action.Action) {
 	}
 }
 
-// save has records and state written, as they are now.
+// save has records and state written, as they are now. Records that could not be saved
+// are written again beside the next change.
 func (e *Engine) save() {
+	if e.unsaved.Swap(false) {
+		e.journal.Touch()
+	}
 	journal, snapshot := e.journal.Changed(), e.snapshot()
+	if e.opts.Changed != nil {
+		e.opts.Changed(snapshot)
+	}
 	e.recorder.do(func() {
 		if journal != nil {
 			if err := journal.Save(); err != nil {
 				e.log.Error("episodes not saved", "error", err)
+				e.unsaved.Store(true)
 			}
 		}
 		if e.opts.Saved != nil {

@@ -87,6 +87,9 @@ func (j *Journal) Changed() *Journal {
 	return c
 }
 
+// Touch has Changed return the records once more: they could not be saved.
+func (j *Journal) Touch() { j.dirty = true }
+
 // open returns the open episode, or nil.
 func (j *Journal) open() *api.Episode {
 	if n := len(j.Episodes); n > 0 && j.Episodes[n-1].EndedAt.IsZero() {

@@ -59,9 +59,8 @@ func (s *supervisor) abandon(ctx context.Context, why error) {
 	}
 }
 
-// saveState writes state.json. It is called from the engine's loop.
+// saveState writes state.json.
 func (s *supervisor) saveState(snap engine.Snapshot) {
-	s.latest.Store(&snap)
 	state := s.base
 	state.Status, state.Sandboxes, state.Exit = snap.Status, snap.Generations, snap.Exit
 	state.Standby, state.CheckpointError = snap.Standby, snap.CheckpointError

@@ -47,6 +47,7 @@ func (s *supervisor) engineOptions() engine.Options {
 		GenerationRoot: s.opts.Dir.GenerationDir,
 		EpisodesFile:   s.opts.Dir.EpisodesFile(),
 		Saved:          s.saveState,
+		Changed:        func(snap engine.Snapshot) { s.latest.Store(&snap) },
 		BeforeStart:    s.beforeStart,
 		AfterStart:     s.runPoststartHooks,
 		ProcessMemory:  procusage.ResidentMemory,
