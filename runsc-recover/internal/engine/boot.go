@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"runsc-recover/oci/statedir"
@@ -19,9 +20,17 @@ import (
 // is held back.
 const maxEvents = 16
 
-// handle is a sandbox of the container. It is immutable.
+// maxCalls bounds the calls to a sandbox that are under way at once. Only a hostile
+// sandbox, which reports and doesn't answer, has more.
+const maxCalls = 4096
+
+// errFlooded: calls to a sandbox are turned away.
+var errFlooded = errors.New("sandbox asks, and doesn't answer")
+
+// handle is a sandbox of the container. All but calls is immutable.
 type handle struct {
 	sandbox.Sandbox
+	calls      atomic.Int32 // under way, of those that the loop has asked for
 	container  sandbox.Container
 	generation int
 	record     statedir.Sandbox
@@ -140,6 +149,15 @@ func (e *Engine) processorTime(h *handle) time.Duration {
 	return e.opts.ProcessorTime(pids)
 }
 
+// call calls f, unless too many calls are under way.
+func (h *handle) call(f func(h *handle) error) error {
+	defer h.calls.Add(-1)
+	if h.calls.Add(1) > maxCalls {
+		return errFlooded
+	}
+	return f(h)
+}
+
 // withHandle runs f in the background with a sandbox. A sandbox that is gone gives
 // an error in its place.
 func (e *Engine) withHandle(generation int, f func(h *handle) error, answer func(error) event.Event) {
@@ -147,7 +165,7 @@ func (e *Engine) withHandle(generation int, f func(h *handle) error, answer func
 	e.background(func() {
 		err := sandbox.ErrGone
 		if h != nil {
-			err = f(h)
+			err = h.call(f)
 		}
 		if ev := answer(err); ev != nil {
 			e.post(ev)

@@ -75,6 +75,7 @@ type fakeGen struct {
 	relErr    error
 	starting  chan struct{} // when set, Start waits for it
 	lingers   time.Duration // how long Start takes to return once the program runs
+	deaf      chan struct{} // when set, the answer to a thread is taken once it is closed
 	mute      chan struct{} // when set, a signal is answered once it is closed, with a hangup
 }
 
@@ -374,6 +375,9 @@ func (g *fakeGen) Checkpoint(ctx context.Context, _ checkpoint.Seq, st checkpoin
 }
 
 func (g *fakeGen) CheckpointDone(_ context.Context, r wire.CheckpointRequest, err error) error {
+	if g.deaf != nil {
+		<-g.deaf
+	}
 	g.w.note("answer %d thread %d: %v", g.number, r.TID, err)
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -161,5 +161,10 @@ func (e *Engine) answerProgram(a action.AnswerProgram) {
 			}
 		}
 		return nil
-	}, func(error) event.Event { return nil })
+	}, func(err error) event.Event {
+		if errors.Is(err, errFlooded) {
+			e.log.Warn("program's checkpoint request not answered", "error", err)
+		}
+		return nil
+	})
 }
