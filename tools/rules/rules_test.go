@@ -98,7 +98,7 @@ var importRules = []rule{
 	{"runsc-recover/internal/container", []string{"checkpoint", "checkpoint/config", "checkpoint/store", "oci", "oci/errdefs", "oci/statedir", "runsc-recover/internal/api", "runsc-recover/internal/cleanup",
 		"runsc-recover/internal/episode", "runsc-recover/internal/host/cgroup", "runsc-recover/internal/supervisor", "runsc-recover/internal/terminal"}, false,
 		"a container is the same whatever command asks of it"},
-	{"runsc-recover/internal/engine/fault", []string{"checkpoint", "oci/errdefs", "runsc-recover/internal/sandbox"}, false,
+	{"runsc-recover/internal/engine/fault", []string{"checkpoint", "oci/errdefs", "runsc-recover/internal/sandbox", "sentry/failure"}, false,
 		"an error in a log is named by the sentinels on which decisions depend"},
 	{"runsc-recover/internal/engine/event", []string{"checkpoint", "checkpoint/config", "checkpoint/schedule", "runsc-recover/internal/engine/fault", "sentry/failure"}, false,
 		"events and actions are words alone"},

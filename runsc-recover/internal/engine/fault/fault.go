@@ -11,6 +11,7 @@ import (
 	"runsc-recover/checkpoint"
 	"runsc-recover/oci/errdefs"
 	"runsc-recover/runsc-recover/internal/sandbox"
+	"runsc-recover/sentry/failure"
 )
 
 // Fault is an error in an event or an action. It survives JSON as far as
@@ -38,12 +39,13 @@ func sentinels() []sentinel {
 	}
 }
 
-// Of returns err as a Fault, nil for nil.
+// Of returns err as a Fault, nil for nil. Its text is bounded: a hostile sandbox may
+// have written it.
 func Of(err error) *Fault {
 	if err == nil {
 		return nil
 	}
-	f := &Fault{Text: err.Error(), err: err}
+	f := &Fault{Text: failure.Bound(err.Error(), failure.MaxMessage), err: err}
 	for _, s := range sentinels() {
 		if errors.Is(err, s.err) {
 			f.Is = append(f.Is, s.name)

@@ -3,11 +3,20 @@ package fault
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 
 	"runsc-recover/checkpoint"
+	"runsc-recover/sentry/failure"
 	"runsc-recover/test/expect"
 )
+
+func TestTextIsBounded(t *testing.T) {
+	f := Of(fmt.Errorf("%s: %w", strings.Repeat("x", 2*failure.MaxMessage), checkpoint.ErrFull))
+	expect.Equal(t, "bytes", len(f.Error()), failure.MaxMessage)
+	expect.Equal(t, "full", errors.Is(f, checkpoint.ErrFull), true)
+}
 
 func TestFaultSurvivesALog(t *testing.T) {
 	expect.Equal(t, "no error", Of(nil) == nil, true)
