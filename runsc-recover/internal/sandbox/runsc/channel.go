@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -15,6 +16,9 @@ import (
 	"runsc-recover/runsc-recover/internal/sandbox"
 	"runsc-recover/sentry/wire"
 )
+
+// sendRetry is how soon a request is sent again for which there was no room.
+const sendRetry = 5 * time.Millisecond
 
 // channel is the supervisor's end of the socket to the agent, which is as
 // trustworthy as the program in the sandbox. Methods are safe for concurrent use.
@@ -60,7 +64,10 @@ func (c *channel) call(ctx context.Context, req wire.Request, files ...*os.File)
 	}
 	defer c.claim(req.ID)
 
-	if err := c.send(req, files); err != nil {
+	switch err := c.send(ctx, req, files); {
+	case err != nil && ctx.Err() != nil:
+		return wire.Reply{}, fmt.Errorf("%s: sandbox takes no request: %w", req.Verb, ctx.Err())
+	case err != nil:
 		return wire.Reply{}, fmt.Errorf("send %s: %w: %w", req.Verb, sandbox.ErrGone, err)
 	}
 	select {
@@ -92,12 +99,14 @@ func (c *channel) expect(req *wire.Request) (<-chan wire.Reply, error) {
 	return reply, nil
 }
 
-func (c *channel) send(req wire.Request, files []*os.File) error {
+// send sends a request. While the sandbox leaves requests unread, there may be no room
+// for another: send waits for that without a thread of its own, and no longer than ctx.
+func (c *channel) send(ctx context.Context, req wire.Request, files []*os.File) error {
 	b, err := wire.Encode(req)
 	if err != nil {
 		return err
 	}
-	w := c.sock.Writer(true)
+	w := c.sock.Writer(false)
 	if len(files) > 0 {
 		nums := make([]int, len(files))
 		for i, f := range files {
@@ -105,8 +114,17 @@ func (c *channel) send(req wire.Request, files []*os.File) error {
 		}
 		w.PackFDs(nums...)
 	}
-	_, err = w.WriteVec([][]byte{b})
-	return err
+	for {
+		_, err = w.WriteVec([][]byte{b})
+		if !errors.Is(err, unix.EAGAIN) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(sendRetry):
+		}
+	}
 }
 
 // serve hands the agent's replies to the waiting calls, and its other messages to

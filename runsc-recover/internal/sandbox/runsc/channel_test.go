@@ -265,6 +265,38 @@ func flood(t *testing.T, p *peer) (sent int32) {
 	return sent
 }
 
+// A sandbox that leaves requests unread holds no call beyond its deadline.
+func TestUnreadRequestsAreBounded(t *testing.T) {
+	ch, p := newPeer(t)
+	serving(ch, noMessage(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	const calls = 10000 // more than the socket takes
+	errs := make(chan error, calls)
+	for range calls {
+		go func() {
+			_, err := ch.call(ctx, refuse)
+			errs <- err
+		}()
+	}
+	for range calls {
+		if err := <-errs; !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, sandbox.ErrGone) {
+			t.Fatalf("a call returns %v", err)
+		}
+	}
+	expect.Equal(t, "calls that wait", waitingCalls(ch), 0)
+	unread := 0
+	for p.SetReadDeadline(time.Now().Add(time.Second)); unread < calls; unread++ {
+		if _, _, ok := p.receive(); !ok {
+			break
+		}
+		p.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	}
+	if unread == 0 || unread == calls {
+		t.Errorf("%d requests of %d were sent", unread, calls)
+	}
+}
+
 // The sandbox's death ends calls and the conversation.
 func TestDeath(t *testing.T) {
 	ch, p := newPeer(t)
