@@ -68,7 +68,7 @@ func (l *Lifecycle) pauseChanged(e event.PauseChanged) {
 	case e.Generation != l.current:
 	case e.Paused:
 		l.clock.stop(l.now)
-	case !sb.failing:
+	case !sb.failing && !sb.ended:
 		l.clock.start(l.now)
 		l.plan(schedule.Resumed{})
 	}

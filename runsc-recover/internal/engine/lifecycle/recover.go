@@ -41,8 +41,10 @@ func (l *Lifecycle) failed(e event.Failed) {
 
 // refuse lets the failing sandbox go on to fail.
 func (l *Lifecycle) refuse(reasons []string) {
-	l.sandbox(l.current).failing = false
-	l.clock.start(l.now)
+	sb := l.sandbox(l.current)
+	if sb.failing = false; !sb.paused {
+		l.clock.start(l.now)
+	}
 	l.plan(schedule.Resumed{})
 	l.do(action.Refuse{Generation: l.current, Reasons: reasons})
 }

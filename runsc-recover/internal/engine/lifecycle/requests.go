@@ -229,7 +229,9 @@ func (l *Lifecycle) networkRead(e event.NetworkRead) {
 		l.reply(action.Reply{Request: s.request})
 		l.reconcile(standby.Reconcile{})
 	case e.Generation == l.current && !sb.failing && !sb.ended:
-		l.clock.start(s.at)
+		if !sb.paused {
+			l.clock.start(s.at)
+		}
 		l.plan(schedule.Began{})
 		l.reconcile(standby.Reconcile{})
 	}
