@@ -26,6 +26,7 @@ type fakeSandbox struct {
 	started                       bool // its program runs, or ran
 	stopped                       bool // at a failure
 	ended                         bool // the program has
+	killed                        bool // and took it, if it still lives
 	paused, pausing               bool
 	waiting                       []int32       // threads, for a checkpoint
 	reports                       []event.Event // on their way, in order
@@ -76,7 +77,7 @@ func (w *world) boot(a action.Boot) event.Event {
 func (w *world) restore(a action.Restore) event.Event {
 	b := w.fake(a.Generation)
 	b.restored = a.Seq
-	r := event.Restored{Generation: a.Generation, Seq: a.Seq, Opened: true, RunTime: time.Duration(a.Seq) * time.Millisecond, TakenAt: w.now, Err: w.fault(b)}
+	r := event.Restored{Generation: a.Generation, Seq: a.Seq, Opened: true, RunTime: w.times[a.Seq], TakenAt: w.now, Err: w.fault(b)}
 	if !w.calming && r.Err != nil && w.one(2) {
 		r.Err = fault.Of(fmt.Errorf("restore: %w", pick(w, checkpoint.ErrDamaged, checkpoint.ErrVersion, checkpoint.ErrNotFound, context.DeadlineExceeded)))
 		r.Opened = w.one(2)
@@ -89,6 +90,10 @@ func (w *world) take(a action.TakeCheckpoint) event.Event {
 	b := w.fake(a.Generation)
 	m := w.manifest(a.Seq, a.Parent, a.Trigger)
 	m.Generation, m.RunTime = a.Generation, a.RunTime
+	if a.Ages && !b.paused && !b.stopped {
+		m.RunTime += w.now.Sub(a.At)
+	}
+	w.times[a.Seq] = m.RunTime
 	err := w.fault(b)
 	switch {
 	case w.aborted && w.one(2):
@@ -101,7 +106,7 @@ func (w *world) take(a action.TakeCheckpoint) event.Event {
 		panic(fmt.Sprintf("checkpoint %d is taken again", a.Seq))
 	}
 	if err == nil {
-		w.kept[a.Seq] = true
+		w.kept[a.Seq], w.stored[a.Seq] = true, true
 	}
 	return event.CheckpointTaken{Manifest: m, StoppedAt: w.now, Err: err}
 }
@@ -109,8 +114,12 @@ func (w *world) take(a action.TakeCheckpoint) event.Event {
 func (w *world) signal(a action.Signal) event.Event {
 	b := w.fake(a.Generation)
 	err := w.busy(b)
-	if err == nil && a.Signal == sigKill && !w.one(5) || err == nil && a.Signal == 15 && w.one(20) {
-		w.exit(b, 128+a.Signal)
+	if err == nil {
+		w.sent[a.Request] = true
+		b.killed = b.killed || a.Signal == sigKill
+		if a.Signal == sigKill && !w.one(5) || a.Signal == 15 && w.one(20) {
+			w.exit(b, 128+a.Signal)
+		}
 	}
 	return event.SignalSent{Request: a.Request, Generation: a.Generation, Err: err}
 }
@@ -142,6 +151,13 @@ func (w *world) live(b *fakeSandbox) {
 	}
 }
 
+// failRunning fails the program that began last, if it can fail.
+func (w *world) failRunning() {
+	if b := w.running; b != nil && b.alive && !b.stopped && !b.ended && !b.paused {
+		w.fail(b, failure.Reported)
+	}
+}
+
 // nonsense is a report that a sandbox may make only if it was taken over.
 func (w *world) nonsense(b *fakeSandbox) event.Event {
 	switch w.upTo(6) {
@@ -163,7 +179,7 @@ func (w *world) begin(b *fakeSandbox, err *fault.Fault) {
 	if err != nil {
 		return
 	}
-	b.started = true
+	b.started, w.running = true, b
 	if w.one(30) {
 		for range 40 {
 			w.ask(b)

@@ -26,9 +26,11 @@ type world struct {
 	// faults counts the actions that fail, of a hundred. Of a hundred things that
 	// happen, quick more than 20 are actions being done, and commands are commands.
 	faults, quick, commands int
-	hostile                 bool // sandboxes report anything
-	begun                   bool // a program was started
-	calming                 bool // nothing fails or goes on for ever
+	hostile                 bool         // sandboxes report anything
+	unlucky                 bool         // programs fail while standbys are prepared
+	running                 *fakeSandbox // whose program began last
+	begun                   bool         // a program was started
+	calming                 bool         // nothing fails or goes on for ever
 	open                    event.Opened
 
 	fakes   map[int]*fakeSandbox
@@ -37,7 +39,10 @@ type world struct {
 	timers  map[timerKey]time.Time
 	taking  bool
 	aborted bool
-	kept    map[checkpoint.Seq]bool // all that were ever taken
+	kept    map[checkpoint.Seq]bool          // all that were ever taken
+	stored  map[checkpoint.Seq]bool          // false for one that could not be removed
+	times   map[checkpoint.Seq]time.Duration // run times
+	sent    map[uint64]bool                  // signals that sandboxes took, by request
 	kills   uint64
 	last    uint64 // request
 	threads int32
@@ -60,11 +65,12 @@ type timerKey struct {
 func newWorld(random *rand.Rand) world {
 	w := world{
 		random: random, now: beginning, fakes: map[int]*fakeSandbox{}, timers: map[timerKey]time.Time{}, kept: map[checkpoint.Seq]bool{},
+		stored: map[checkpoint.Seq]bool{}, sent: map[uint64]bool{}, times: map[checkpoint.Seq]time.Duration{},
 	}
 	w.faults = pick(&w, 0, 2, 10, 40)
 	w.quick = pick(&w, 10, 30, 50)
 	w.commands = pick(&w, 1, 5, 20)
-	w.hostile = w.one(5)
+	w.hostile, w.unlucky = w.one(5), w.one(3)
 	return w
 }
 
@@ -100,12 +106,13 @@ func (w *world) opened() event.Opened {
 	}
 	o := event.Opened{Request: w.request(), Config: cfg, HostNetwork: w.one(4), Limited: w.one(3), CountsOOM: w.one(3)}
 	for seq := checkpoint.Seq(1); !w.one(3); seq++ {
-		if w.kept[seq] = true; w.one(4) {
+		w.kept[seq], w.stored[seq] = true, true
+		if w.one(4) {
 			o.Bad = append(o.Bad, event.BadCheckpoint{Seq: seq, Text: "unreadable"})
 			continue
 		}
 		m := w.manifest(seq, seq-1, checkpoint.TriggerInterval)
-		m.TakenAt = w.now.Add(-time.Hour)
+		m.TakenAt, w.times[seq] = w.now.Add(-time.Hour), m.RunTime
 		o.Kept = append(o.Kept, m)
 	}
 	if n := len(o.Kept); n > 0 && !w.one(3) {
@@ -146,6 +153,10 @@ func (w *world) perform(a action.Action) {
 	case action.RemoveCheckpoints:
 		if a.For != "" {
 			w.await(a)
+			return
+		}
+		for _, seq := range a.Seqs {
+			delete(w.stored, seq)
 		}
 	case action.WatchMemory:
 		w.timers[timerKey{timerWatch, 0}] = w.now.Add(a.After)
@@ -175,6 +186,9 @@ func (w *world) await(a action.Action) {
 
 // next is the next event, nil for a command's.
 func (w *world) next() event.Event {
+	if w.unlucky && w.one(4) && w.preparing() {
+		w.failRunning()
+	}
 	for range 50 {
 		var e event.Event
 		switch n := w.upTo(100); {
@@ -196,6 +210,17 @@ func (w *world) next() event.Event {
 		}
 	}
 	return nil
+}
+
+// preparing reports whether a sandbox is being booted or loaded.
+func (w *world) preparing() bool {
+	return slices.ContainsFunc(w.pending, func(p pendingAction) bool {
+		switch p.action.(type) {
+		case action.Boot, action.Restore:
+			return true
+		}
+		return false
+	})
 }
 
 // calm is an event that brings all to rest, nil when it is.
@@ -354,8 +379,12 @@ func (w *world) doOther(d pendingAction) event.Event {
 		return event.MemorySet{Request: a.Request}
 	case action.RemoveCheckpoints:
 		r := event.CheckpointsRemoved{For: a.For, Seqs: a.Seqs}
-		if !w.calming && w.upTo(100) < w.faults {
-			r.Failed = a.Seqs[:1]
+		for i, seq := range a.Seqs {
+			if i == 0 && !w.calming && w.upTo(100) < w.faults {
+				r.Failed, w.stored[seq] = a.Seqs[:1], false
+			} else {
+				delete(w.stored, seq)
+			}
 		}
 		return r
 	}
