@@ -27,9 +27,8 @@ const (
 	kindTaken
 	kindForgotten
 	kindMemorySeen
-	kindEnded
 
-	kinds = int(kindEnded) + 1
+	kinds = int(kindMemorySeen) + 1
 )
 
 // Began: the program runs from its beginning.
@@ -97,9 +96,6 @@ type MemorySeen struct {
 	At  time.Time
 }
 
-// Ended: the container is over.
-type Ended struct{}
-
 func (Began) kind() eventKind         { return kindBegan }
 func (Resumed) kind() eventKind       { return kindResumed }
 func (Released) kind() eventKind      { return kindReleased }
@@ -114,4 +110,3 @@ func (Compacted) kind() eventKind     { return kindCompacted }
 func (Taken) kind() eventKind         { return kindTaken }
 func (Forgotten) kind() eventKind     { return kindForgotten }
 func (MemorySeen) kind() eventKind    { return kindMemorySeen }
-func (Ended) kind() eventKind         { return kindEnded }

@@ -136,8 +136,6 @@ func (p *player) event(name string, args expect.Args) Event {
 		return Forgotten{seqsOf(args.Ints("seqs"))}
 	case "seen":
 		return MemorySeen{Use: use, Err: err, At: p.in.Now}
-	case "ended":
-		return Ended{}
 	}
 	p.t.Fatalf("unknown event %s", name)
 	return nil
@@ -223,7 +221,7 @@ func allEvents() []Event {
 		Began{}, Resumed{}, Released{}, Stopped{}, Due{}, ProgramAsked{1}, OperatorAsked{2},
 		MemoryRead{Use: Memory{Used: 10 << 20, Limit: 1000 << 20}}, UsageRead{}, Removed{For: ForRetention, Seqs: []checkpoint.Seq{1}},
 		Compacted{For: ForLimit}, Taken{Manifest: checkpoint.Manifest{Seq: 3, TakenAt: at}}, Forgotten{[]checkpoint.Seq{1}},
-		MemorySeen{Use: full, At: at}, Ended{},
+		MemorySeen{Use: full, At: at},
 	}
 }
 

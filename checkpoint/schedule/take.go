@@ -16,9 +16,6 @@ var ErrOff = errors.New("no checkpoint can be taken")
 // errNoRoom ends a checkpoint that is being taken when memory runs short.
 var errNoRoom = fmt.Errorf("%w: the program needs the memory", checkpoint.ErrFull)
 
-// ErrEnded answers commands when the container is over before their checkpoint.
-var ErrEnded = errors.New("container has ended")
-
 // The program begins to run, runs on, or stops.
 
 // began has a program checkpointed soon. A program that was quick to ask for a
@@ -56,14 +53,6 @@ func stopped(m *machine, _ Stopped) {
 	if m.s.Phase == Taking {
 		m.do(Abort{})
 	}
-}
-
-func ended(m *machine, _ Ended) {
-	stopped(m, Stopped{})
-	if len(m.s.Operator) > 0 {
-		m.do(AnswerOperator{Waiters: m.s.Operator, Err: ErrEnded})
-	}
-	m.s.Operator = nil
 }
 
 // A checkpoint is due, or asked for.

@@ -16,7 +16,6 @@ func transition(p Phase, e Event) handler {
 		kindCompacted:     on(compactedAside),
 		kindForgotten:     on(forgotten),
 		kindMemorySeen:    on(memorySeen),
-		kindEnded:         on(ended),
 	}
 	idle := [kinds]handler{
 		kindResumed:       on(resumed),
